@@ -67,7 +67,7 @@ type Coverage struct {
 
 // Quarantined is one record that could not be stored.
 type Quarantined struct {
-	Kind    string // "incident", "alert" or "response": what Payload holds, and so how it is replayed
+	Kind    string // "incident", "alert", "incident_alerts" or "response": what Payload holds, and so how it is replayed
 	Key     string // the record's id where it is known
 	Reason  string
 	Payload []byte // bytes as served, bounded; need not be JSON or UTF-8
@@ -92,8 +92,12 @@ type Commit struct {
 	Incidents     []Incident
 	Alerts        []Alert
 	Quarantine    []Quarantined
+	Resolved      []QuarantineKey // stored now: their quarantine rows, if any, are removed
 	SchemaChanges []SchemaChange
 }
+
+// QuarantineKey names what a quarantine row is about.
+type QuarantineKey struct{ Kind, Key string }
 
 // Counts says what a commit did to defender.incidents and defender.alerts:
 // one count per incident or alert handed in, after duplicates inside the
