@@ -35,7 +35,7 @@ type Incident struct {
 	ContentHash        [16]byte   `db:"content_hash"`
 	SyncedAt           time.Time  `db:"synced_at"`
 
-	Served      []byte // the record's bytes as served, for the quarantine should PostgreSQL refuse it
+	Served      []byte    // the record's bytes as served, for the quarantine should PostgreSQL refuse it
 	CommentRows []Comment // replaces the stored set when the incident is written
 }
 
@@ -82,7 +82,7 @@ type Alert struct {
 	ContentHash           [16]byte   `db:"content_hash"`
 	SyncedAt              time.Time  `db:"synced_at"`
 
-	Served   []byte // the record's bytes as served, for the quarantine should PostgreSQL refuse it
+	Served   []byte     // the record's bytes as served, for the quarantine should PostgreSQL refuse it
 	Evidence []Evidence // replaces the stored set when the alert is written
 }
 
