@@ -38,6 +38,7 @@ type Request struct {
 	Skip         int    // older API only, and only inside one microsecond
 	Next         string // a Page.Next to follow verbatim; the other fields are then not sent
 	NoAlerts     bool   // Graph incidents only: leave out $expand=alerts
+	Attempts     int    // sends at most, when the service fails; 0 means the client's own bound
 }
 
 // Page is one answer.

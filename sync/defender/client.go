@@ -1,0 +1,231 @@
+package defender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Client reads one tenant through one dialect. All calls of a client share
+// its limits and its token; it is safe for concurrent use.
+type Client struct {
+	cfg     Config
+	base    *url.URL
+	tokens  *TokenSource
+	limiter *limiter
+}
+
+// New makes a client. It checks cfg and sends nothing.
+func New(cfg Config) (*Client, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Dialect != Graph && cfg.Dialect != Older {
+		return nil, fmt.Errorf("api %q: want %s or %s", cfg.Dialect, Graph, Older)
+	}
+	base, err := parseBase("API base", cfg.BaseURL)
+	if err != nil {
+		return nil, err
+	}
+	tokens := cfg.Tokens
+	if tokens == nil {
+		if tokens, err = NewTokenSource(cfg); err != nil {
+			return nil, err
+		}
+	}
+	return &Client{cfg: cfg, base: base, tokens: tokens, limiter: newLimiter(&cfg)}, nil
+}
+
+// Tokens returns the client's token source, to share with another client of
+// the same tenant and audience.
+func (c *Client) Tokens() *TokenSource { return c.tokens }
+
+// Incidents returns one page of incidents, on Graph ordered by their last
+// update and with their alerts unless req says otherwise; the older API's come
+// in no order and always with their alerts.
+//
+// Errors are *TokenError, *PermissionError, *ThrottledError, *TooLargeError,
+// *DecodeError, *StatusError, the context's own, or a network error.
+func (c *Client) Incidents(ctx context.Context, req Request) (*Page, error) {
+	e := olderIncidents()
+	if c.cfg.Dialect == Graph {
+		e = graphIncidents()
+	}
+	u, err := e.page(c.base, req, c.cfg.Dialect)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", e.name, err)
+	}
+	return c.fetch(ctx, e, u)
+}
+
+// Alerts returns one page of alerts ordered by their last update, Graph only.
+// Errors are as for Incidents.
+func (c *Client) Alerts(ctx context.Context, req Request) (*Page, error) {
+	e := graphAlerts()
+	if c.cfg.Dialect != Graph {
+		return nil, fmt.Errorf("%s: the older API has no alerts of their own: use the incidents, or api: graph", e.name)
+	}
+	u, err := e.page(c.base, req, c.cfg.Dialect)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", e.name, err)
+	}
+	return c.fetch(ctx, e, u)
+}
+
+// IncidentAlerts returns one page of the alerts of one incident, Graph only.
+// A next link from such a page is followed verbatim, and id is then not sent.
+// Errors are as for Incidents.
+func (c *Client) IncidentAlerts(ctx context.Context, id, next string) (*Page, error) {
+	e := graphIncidentAlerts(id)
+	if c.cfg.Dialect != Graph {
+		return nil, fmt.Errorf("%s: the older API serves them with the incident", e.name)
+	}
+	if strings.Trim(id, ".") == "" && next == "" { // as a path, "" and ".." would be another call
+		return nil, fmt.Errorf("%s: no incident has the id %q", e.name, id)
+	}
+	u := c.base.JoinPath(e.path)
+	if next != "" {
+		var err error
+		if u, err = follow(c.base, next); err != nil {
+			return nil, fmt.Errorf("%s: %w", e.name, err)
+		}
+	}
+	return c.fetch(ctx, e, u)
+}
+
+// Roles returns the application roles that the current token lists. They are
+// read without checking the signature and serve messages only; an opaque token is
+// an error, a token without roles has none.
+func (c *Client) Roles(ctx context.Context) ([]string, error) {
+	tok, err := c.tokens.get(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return tok.roles()
+}
+
+// fetch gets one page. Its error is wrapped with the call's name, once.
+func (c *Client) fetch(ctx context.Context, e endpoint, u *url.URL) (*Page, error) {
+	var refused *token // by a 401; a second one is final
+	page, err := retry(ctx, c.limiter, e.name, func() (*Page, *failure) {
+		a, f := c.send(ctx, e, u)
+		if f != nil && a.status == http.StatusUnauthorized && refused == nil {
+			refused = a.token
+			return nil, c.renew(ctx, refused)
+		}
+		return a.page, f
+	})
+	if err == nil {
+		return page, nil
+	}
+	if _, ok := errors.AsType[*PermissionError](err); ok { // it names the call itself
+		return nil, err
+	}
+	return nil, fmt.Errorf("%s: %w", e.name, err)
+}
+
+// renew replaces a token that a 401 refused and asks for another send.
+func (c *Client) renew(ctx context.Context, refused *token) *failure {
+	if _, err := c.tokens.get(ctx, refused); err != nil {
+		return &failure{err: err}
+	}
+	return &failure{err: errors.New("token refused, replaced by a new one"), again: true, cured: true}
+}
+
+// answer is what came of one send: a page, or the status and the token that
+// earned it.
+type answer struct {
+	page   *Page
+	status int // 0 when there was no answer
+	token  *token
+}
+
+// send makes one request: a place in the limits, a token, the call on record,
+// the wire.
+func (c *Client) send(ctx context.Context, e endpoint, u *url.URL) (answer, *failure) {
+	place, err := c.limiter.admit(ctx)
+	if err != nil {
+		return answer{}, &failure{err: err}
+	}
+	a := answer{}
+	if a.token, err = c.prepare(ctx); err != nil {
+		c.limiter.cancel(place)
+		return a, &failure{err: err}
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	meterFrom(ctx).Calls.Add(1)
+	resp, err := c.cfg.Transport.RoundTrip(c.httpRequest(ctx, u, a.token))
+	c.limiter.answered(place)
+	if err != nil {
+		return a, &failure{err: fmt.Errorf("send: %w", netError(err, c.cfg.Timeout)), again: true}
+	}
+	defer resp.Body.Close()
+	a.status = resp.StatusCode
+	if a.status < 200 || a.status > 299 {
+		return a, c.refused(resp, e, a.token)
+	}
+	if a.page, err = readPage(resp, c.cfg.MaxBody); err != nil {
+		_, tooLarge := errors.AsType[*TooLargeError](err)
+		return a, &failure{err: err, again: !tooLarge}
+	}
+	return a, nil
+}
+
+// prepare gets the token and puts the call on record, in this order: a call
+// that is on record must be about to be sent.
+func (c *Client) prepare(ctx context.Context) (*token, error) {
+	tok, err := c.tokens.get(ctx, nil)
+	if err != nil || c.cfg.OnCall == nil {
+		return tok, err
+	}
+	if err := c.cfg.OnCall(ctx, c.cfg.Now()); err != nil {
+		return nil, fmt.Errorf("record the call: %w", err)
+	}
+	return tok, nil
+}
+
+// httpRequest builds the request. It goes to the transport directly, not
+// through an http.Client, which would follow redirects with the token and uncounted.
+func (c *Client) httpRequest(ctx context.Context, u *url.URL, tok *token) *http.Request {
+	req := &http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: http.Header{
+		"Authorization":   {"Bearer " + tok.value},
+		"Accept":          {"application/json"},
+		"Accept-Encoding": {"gzip"},
+	}}
+	if c.cfg.Dialect == Graph {
+		req.Header.Set("Prefer", "include-unknown-enum-members")
+	}
+	if c.cfg.UserAgent != "" {
+		req.Header.Set("User-Agent", c.cfg.UserAgent)
+	}
+	return req.WithContext(ctx)
+}
+
+// refused turns an answer that is no success into the error that tells the
+// caller, or the retries, what to do.
+func (c *Client) refused(resp *http.Response, e endpoint, tok *token) *failure {
+	r, status := readRefusal(resp), resp.StatusCode
+	r.message, r.code = redact(r.message, tok.value), redact(r.code, tok.value)
+	switch {
+	case status >= 300 && status < 400:
+		r.message = redirectMessage(resp.Header)
+	case status == http.StatusUnauthorized:
+		r.message = "a new token was refused too: check that the audience and the cloud are this API's: " + r.message
+	case status == http.StatusForbidden && r.aboutRoles():
+		return &failure{err: r.permission(e, tok)}
+	case status == http.StatusTooManyRequests:
+		after := retryAfter(resp.Header, c.cfg.Now())
+		if after == 0 {
+			after = messageWait(r.message)
+		}
+		return &failure{err: &ThrottledError{RetryAfter: after, Message: r.message}, again: true, throttled: true, after: after}
+	case retryable(status):
+		return &failure{err: r.statusError(status), again: true, after: retryAfter(resp.Header, c.cfg.Now())}
+	}
+	return &failure{err: r.statusError(status)}
+}

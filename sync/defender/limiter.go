@@ -1,0 +1,189 @@
+package defender
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// seedGrace is how much later than its recorded time a call of an earlier
+// process may have been counted by the service: up to a second of rounding,
+// and the way there.
+const seedGrace = 2 * time.Second
+
+// limiter is a sliding log of calls. The service counts a call at some instant
+// between its sending and its answer, so a call occupies its place from the
+// first until a whole window after the second: then no window of the
+// service's, wherever it begins, can hold more than the limit. A token bucket
+// would let through up to twice as much.
+//
+// It is also the gate that a Retry-After closes for everybody.
+type limiter struct {
+	cfg     *Config
+	windows []window
+
+	turn chan struct{} // held by the one caller that may be admitted next: first come, first served
+	wake chan struct{} // tells that caller that something changed
+
+	mu      sync.Mutex
+	calls   []*slot
+	closed  time.Time // no call before this instant
+	message string    // why
+}
+
+type window struct {
+	length time.Duration
+	limit  int
+}
+
+// slot is one call's place in the log.
+type slot struct{ answered time.Time } // zero while in flight
+
+// newGate makes a limiter without limits.
+func newGate(c *Config) *limiter {
+	return &limiter{cfg: c, turn: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
+}
+
+func newLimiter(c *Config) *limiter {
+	l := newGate(c)
+	for _, w := range []window{{time.Minute, c.Limits.PerMinute}, {time.Hour, c.Limits.PerHour}} {
+		if w.limit > 0 {
+			l.windows = append(l.windows, w)
+		}
+	}
+	now := l.cfg.Now()
+	for _, at := range c.Seed {
+		if at.After(now) { // another machine's clock; it cannot have been later than now
+			at = now
+		}
+		l.calls = append(l.calls, &slot{answered: at.Add(seedGrace)})
+	}
+	return l
+}
+
+// admit waits until a call may be sent and returns its slot, which the caller
+// must give to answered or cancel. The wait is added to the context's Meter.
+// A gate that stays closed for longer than MaxWait is a *ThrottledError at once.
+func (l *limiter) admit(ctx context.Context) (*slot, error) {
+	start := l.cfg.Now()
+	select {
+	case l.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-l.turn }()
+	defer func() {
+		if waited := l.cfg.Now().Sub(start); waited > 0 {
+			meterFrom(ctx).Throttled.Add(int64(waited))
+		}
+	}()
+	for {
+		s, wait, err := l.try()
+		if s != nil || err != nil {
+			return s, err
+		}
+		if err := l.sleep(ctx, wait); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// try returns a slot, or how long to wait before one can be free.
+func (l *limiter) try() (*slot, time.Duration, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.cfg.Now()
+	if rest := l.closed.Sub(now); rest > l.cfg.MaxWait+l.cfg.Backoff { // the jitter may add up to a Backoff
+		return nil, 0, &ThrottledError{RetryAfter: rest, Message: l.message}
+	} else if rest > 0 {
+		return nil, rest, nil
+	}
+	l.forget(now)
+	var wait time.Duration
+	for _, w := range l.windows {
+		wait = max(wait, w.wait(l.calls, now))
+	}
+	if wait > 0 {
+		return nil, wait, nil
+	}
+	s := new(slot)
+	l.calls = append(l.calls, s)
+	return s, 0, nil
+}
+
+// wait returns how long until the window has room for one more call; 0 is now.
+func (w window) wait(calls []*slot, now time.Time) time.Duration {
+	inFlight, ends := 0, make([]time.Time, 0, w.limit)
+	for _, s := range calls {
+		if s.answered.IsZero() {
+			inFlight++
+		} else if end := s.answered.Add(w.length); end.After(now) {
+			ends = append(ends, end)
+		}
+	}
+	mustEnd := inFlight + len(ends) - w.limit + 1
+	switch {
+	case mustEnd <= 0:
+		return 0
+	case mustEnd > len(ends):
+		return w.length // room depends on an answer, which will wake the waiter
+	}
+	slices.SortFunc(ends, time.Time.Compare)
+	return ends[mustEnd-1].Sub(now)
+}
+
+// forget drops the calls that no window counts any more.
+func (l *limiter) forget(now time.Time) {
+	var longest time.Duration
+	for _, w := range l.windows {
+		longest = max(longest, w.length)
+	}
+	l.calls = slices.DeleteFunc(l.calls, func(s *slot) bool {
+		return !s.answered.IsZero() && !s.answered.Add(longest).After(now)
+	})
+}
+
+func (l *limiter) sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-l.wake:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// answered says that the call of s is over, whatever came of it.
+func (l *limiter) answered(s *slot) {
+	l.mu.Lock()
+	s.answered = l.cfg.Now()
+	l.mu.Unlock()
+	l.signal()
+}
+
+// cancel gives back a slot whose call was never sent.
+func (l *limiter) cancel(s *slot) {
+	l.mu.Lock()
+	l.calls = slices.DeleteFunc(l.calls, func(have *slot) bool { return have == s })
+	l.mu.Unlock()
+	l.signal()
+}
+
+// closeFor lets nobody through for d; a gate closed for longer stays so.
+func (l *limiter) closeFor(d time.Duration, message string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if until := l.cfg.Now().Add(d); until.After(l.closed) {
+		l.closed, l.message = until, message
+	}
+}
+
+func (l *limiter) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,245 @@
+package defender
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+)
+
+const (
+	refreshEarly   = 5 * time.Minute
+	retryEarly     = time.Minute      // between attempts to replace a token that is still good
+	assumeLifetime = 10 * time.Minute // of a token that does not say
+	tokenTimeout   = 30 * time.Second // for one token request
+)
+
+// TokenSource holds one tenant's token for one audience, in memory only. All
+// clients of the tenant share it; it is safe for concurrent use.
+type TokenSource struct {
+	cfg Config
+	url string
+
+	gate    *limiter      // closed by the endpoint's Retry-After
+	turn    chan struct{} // held while looking at or fetching the token: one fetch at a time
+	current *token        // guarded by turn
+	err     error         // what the last fetch ended with; guarded by turn
+	fetches atomic.Int64
+}
+
+// token is one answer of the token endpoint. Its identity, not its value, is
+// what a 401 refuses: an endpoint may issue the same value twice.
+type token struct {
+	value           string
+	refresh, expiry time.Time
+}
+
+// NewTokenSource makes a token source from the fields of cfg that concern
+// tokens. It sends nothing.
+func NewTokenSource(cfg Config) (*TokenSource, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := cfg.checkToken(); err != nil {
+		return nil, err
+	}
+	path := "/oauth2/v2.0/token"
+	if cfg.OAuth == "v1" {
+		path = "/oauth2/token"
+	}
+	s := &TokenSource{
+		cfg:  cfg,
+		url:  strings.TrimSuffix(cfg.Login, "/") + "/" + url.PathEscape(cfg.TenantID) + path,
+		turn: make(chan struct{}, 1),
+	}
+	s.gate = newGate(&s.cfg)
+	return s, nil
+}
+
+// get returns a token that is good for some time yet. A token that the API
+// has refused is given as refused (else nil) and is not returned again.
+//
+// However many callers need a new token at once, one request is made: the
+// others wait for it and share what comes of it, be it an error.
+func (s *TokenSource) get(ctx context.Context, refused *token) (*token, error) {
+	before := s.fetches.Load()
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-s.turn }()
+
+	if refused != nil && s.current == refused {
+		s.current = nil
+	}
+	if s.current != nil && s.cfg.Now().Before(s.current.refresh) {
+		return s.current, nil
+	}
+	if s.fetches.Load() != before && s.current == nil && s.err != nil {
+		return nil, s.err
+	}
+	return s.replace(ctx)
+}
+
+// replace fetches a new token. While the old one is still good, failing to
+// replace it early is no reason to stop.
+func (s *TokenSource) replace(ctx context.Context) (*token, error) {
+	fresh, err := retry(ctx, s.gate, "request token", func() (*token, *failure) { return s.request(ctx) })
+	if ctx.Err() != nil && err != nil {
+		return nil, err // says nothing of the endpoint, so it is not shared
+	}
+	s.fetches.Add(1)
+	s.err = err
+	now := s.cfg.Now()
+	switch {
+	case err == nil:
+		s.current = fresh
+	case s.current != nil && now.Before(s.current.expiry):
+		s.current.refresh = now.Add(retryEarly)
+		if s.current.expiry.Before(s.current.refresh) {
+			s.current.refresh = s.current.expiry
+		}
+		s.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "token could not be replaced early",
+			slog.String("tenant", s.cfg.Tenant), slog.Time("good_until", s.current.expiry), slog.Any("error", err))
+	default:
+		s.current = nil
+		return nil, err
+	}
+	return s.current, nil
+}
+
+// request makes one token request. The credential is read anew for it.
+func (s *TokenSource) request(ctx context.Context) (*token, *failure) {
+	place, err := s.gate.admit(ctx)
+	if err != nil {
+		return nil, &failure{err: err}
+	}
+	defer s.gate.answered(place)
+	form, err := s.cfg.Credential.Form(ctx, s.url)
+	if err != nil {
+		return nil, &failure{err: fmt.Errorf("read credential: %w", err)}
+	}
+	asked := s.cfg.Now()
+	ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
+	defer cancel()
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, &http.Client{
+		Transport: userAgent{s.cfg.Transport, s.cfg.UserAgent},
+		// A redirect would carry the secret to wherever it points.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	})
+	answer, err := s.grant(form).Token(ctx)
+	if err != nil {
+		return nil, tokenFailure(err, form, asked)
+	}
+	lifetime := time.Duration(answer.ExpiresIn) * time.Second
+	if lifetime <= 0 {
+		lifetime = assumeLifetime
+	}
+	expiry := asked.Add(lifetime)
+	return &token{value: answer.AccessToken, expiry: expiry, refresh: expiry.Add(-min(refreshEarly, lifetime/5))}, nil
+}
+
+// grant is the client-credentials request with the audience as each version
+// of the endpoint spells it.
+func (s *TokenSource) grant(form url.Values) *clientcredentials.Config {
+	g := &clientcredentials.Config{
+		ClientID:       s.cfg.ClientID,
+		TokenURL:       s.url,
+		EndpointParams: url.Values{},
+		AuthStyle:      oauth2.AuthStyleInParams, // detecting it would cost a refused request
+	}
+	for name, values := range form {
+		g.EndpointParams[name] = values
+	}
+	if s.cfg.OAuth == "v1" {
+		g.EndpointParams.Set("resource", s.cfg.Audience)
+	} else {
+		g.Scopes = []string{strings.TrimSuffix(s.cfg.Audience, "/") + "/.default"}
+	}
+	return g
+}
+
+// tokenFailure says what went wrong without repeating anything of form.
+func tokenFailure(err error, form url.Values, now time.Time) *failure {
+	refused, ok := errors.AsType[*oauth2.RetrieveError](err)
+	if !ok { // no answer, or one cut short
+		return &failure{err: fmt.Errorf("request token: %w", netError(err, tokenTimeout)), again: true}
+	}
+	e := parseTokenError(refused)
+	for _, values := range form {
+		for _, v := range values {
+			e.Advice = redact(e.Advice, v)
+		}
+	}
+	f := &failure{err: e, again: e.transient(), throttled: e.Status == http.StatusTooManyRequests}
+	if f.again {
+		f.after = retryAfter(refused.Response.Header, now)
+	}
+	return f
+}
+
+// roles returns the application roles that the token's payload lists. The
+// signature is not checked: this is for messages, never for a decision.
+func (t *token) roles() ([]string, error) {
+	parts := strings.Split(t.value, ".")
+	if len(parts) != 3 {
+		return nil, errors.New("token is opaque: it has no readable payload")
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
+	if err != nil {
+		return nil, errors.New("token is opaque: its payload is not base64")
+	}
+	claims, err := ParseObject(jsontext.Value(payload))
+	if err != nil {
+		return nil, errors.New("token is opaque: its payload is not a JSON object")
+	}
+	roles, _, err := claims.Strings("roles")
+	return roles, err
+}
+
+// userAgent adds the User-Agent header to token requests, which oauth2 builds.
+type userAgent struct {
+	next http.RoundTripper
+	name string
+}
+
+func (u userAgent) RoundTrip(req *http.Request) (*http.Response, error) {
+	if u.name != "" {
+		req = req.Clone(req.Context())
+		req.Header.Set("User-Agent", u.name)
+	}
+	return u.next.RoundTrip(req)
+}
+
+// netError makes a transport's error fit to be shown: without the URL that
+// an http.Client repeats, and without the look of the caller's own deadline
+// when it was the timeout of one send.
+func netError(err error, timeout time.Duration) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("no answer within %s", timeout)
+	}
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		return ue.Err
+	}
+	return err
+}
+
+// redact removes a secret that an answer echoes.
+func redact(text, secret string) string {
+	if len(secret) < 4 { // would tear words apart, and is no secret
+		return text
+	}
+	return strings.ReplaceAll(text, secret, "[redacted]")
+}
