@@ -1,0 +1,171 @@
+package sync
+
+import (
+	"fmt"
+	"time"
+
+	"defendersync/store"
+	"defendersync/sync/defender"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// graphAlert is the alert resource of Microsoft Graph.
+var graphAlert = shape[store.Alert]{
+	"@odata.type":           nil,
+	"id":                    nil, // read first: without it there is no row
+	"evidence":              nil, // rows of its own
+	"incidentId":            integer(func(r *store.Alert) **int64 { return &r.IncidentID }),
+	"providerAlertId":       text(func(r *store.Alert) **string { return &r.ProviderAlertID }),
+	"title":                 text(func(r *store.Alert) **string { return &r.Title }),
+	"description":           text(func(r *store.Alert) **string { return &r.Description }),
+	"recommendedActions":    text(func(r *store.Alert) **string { return &r.RecommendedActions }),
+	"category":              text(func(r *store.Alert) **string { return &r.Category }),
+	"categories":            texts(func(r *store.Alert) *[]string { return &r.Categories }),
+	"status":                member(enumAlertStatus, func(r *store.Alert) **string { return &r.Status }),
+	"severity":              member(enumSeverity, func(r *store.Alert) **string { return &r.Severity }),
+	"classification":        member(enumClassification, func(r *store.Alert) **string { return &r.Classification }),
+	"determination":         member(enumDetermination, func(r *store.Alert) **string { return &r.Determination }),
+	"investigationState":    member(enumInvestigationState, func(r *store.Alert) **string { return &r.InvestigationState }),
+	"serviceSource":         member(enumServiceSource, func(r *store.Alert) **string { return &r.ServiceSource }),
+	"detectionSource":       member(enumDetectionSource, func(r *store.Alert) **string { return &r.DetectionSource }),
+	"detectorId":            text(func(r *store.Alert) **string { return &r.DetectorID }),
+	"productName":           text(func(r *store.Alert) **string { return &r.ProductName }),
+	"alertPolicyId":         text(func(r *store.Alert) **string { return &r.AlertPolicyID }),
+	"tenantId":              text(func(r *store.Alert) **string { return &r.TenantID2 }),
+	"assignedTo":            text(func(r *store.Alert) **string { return &r.AssignedTo }),
+	"actorDisplayName":      text(func(r *store.Alert) **string { return &r.ActorDisplayName }),
+	"threatDisplayName":     text(func(r *store.Alert) **string { return &r.ThreatDisplayName }),
+	"threatFamilyName":      text(func(r *store.Alert) **string { return &r.ThreatFamilyName }),
+	"mitreTechniques":       texts(func(r *store.Alert) *[]string { return &r.MitreTechniques }),
+	"systemTags":            texts(func(r *store.Alert) *[]string { return &r.SystemTags }),
+	"comments":              document(defender.Object.Array, func(r *store.Alert) *[]byte { return &r.Comments }),
+	"additionalData":        document(defender.Object.Object, func(r *store.Alert) *[]byte { return &r.AdditionalData }),
+	"customDetails":         document(defender.Object.Object, func(r *store.Alert) *[]byte { return &r.CustomDetails }),
+	"createdDateTime":       instant(func(r *store.Alert) **time.Time { return &r.CreatedDateTime }),
+	"lastUpdateDateTime":    value(defender.Object.Time, setAlertUpdate),
+	"resolvedDateTime":      instant(func(r *store.Alert) **time.Time { return &r.ResolvedDateTime }),
+	"firstActivityDateTime": instant(func(r *store.Alert) **time.Time { return &r.FirstActivityDateTime }),
+	"lastActivityDateTime":  instant(func(r *store.Alert) **time.Time { return &r.LastActivityDateTime }),
+	"alertWebUrl":           text(func(r *store.Alert) **string { return &r.AlertWebURL }),
+	"incidentWebUrl":        text(func(r *store.Alert) **string { return &r.IncidentWebURL }),
+}
+
+// olderAlert is an alert of api.security.microsoft.com.
+var olderAlert = shape[store.Alert]{
+	"alertId":            nil,
+	"devices":            nil, // rows of alert_evidence
+	"entities":           nil, // rows of alert_evidence
+	"investigationId":    nil, // Graph has no such property
+	"incidentId":         graphAlert["incidentId"],
+	"providerAlertId":    graphAlert["providerAlertId"],
+	"title":              graphAlert["title"],
+	"description":        graphAlert["description"],
+	"category":           graphAlert["category"],
+	"status":             graphAlert["status"],
+	"severity":           graphAlert["severity"],
+	"classification":     graphAlert["classification"],
+	"determination":      graphAlert["determination"],
+	"investigationState": graphAlert["investigationState"],
+	"serviceSource":      graphAlert["serviceSource"],
+	"detectionSource":    graphAlert["detectionSource"],
+	"detectorId":         graphAlert["detectorId"],
+	"assignedTo":         graphAlert["assignedTo"],
+	"actorName":          graphAlert["actorDisplayName"],
+	"threatFamilyName":   graphAlert["threatFamilyName"],
+	"mitreTechniques":    graphAlert["mitreTechniques"],
+	"creationTime":       graphAlert["createdDateTime"],
+	"lastUpdatedTime":    graphAlert["lastUpdateDateTime"],
+	"resolvedTime":       graphAlert["resolvedDateTime"],
+	"firstActivity":      graphAlert["firstActivityDateTime"],
+	"lastActivity":       graphAlert["lastActivityDateTime"],
+}
+
+func setAlertUpdate(r *store.Alert, at time.Time) {
+	r.LastUpdateDateTime = defender.TruncateMicro(at)
+}
+
+// alertSource is what one API calls the properties that decide whether an alert
+// is a row, the shape of the rest, and where its evidence is.
+type alertSource struct {
+	id, updated string
+	shape       shape[store.Alert]
+	evidence    []evidenceSource
+}
+
+var alertSources = map[defender.Dialect]alertSource{
+	defender.Graph: {"id", "lastUpdateDateTime", graphAlert, []evidenceSource{{"evidence", graphEvidenceKind}}},
+	defender.Older: {"alertId", "lastUpdatedTime", olderAlert,
+		[]evidenceSource{{"devices", olderDeviceKind}, {"entities", olderEntityKind}}},
+}
+
+// parent is the incident that an alert came in; the zero value is none.
+type parent struct {
+	incidentID *int64
+	updated    time.Time
+}
+
+// alert makes one served alert a row, or quarantines it. It returns when the
+// alert says it was last updated, zero when it does not say.
+func (t *translator) alert(expected defender.Dialect, served jsontext.Value, from parent) time.Time {
+	o, err := defender.ParseObject(served)
+	if err != nil {
+		t.quarantine(kindAlert, "", served, err)
+		return time.Time{}
+	}
+	source := alertSources[dialectOf(expected, o, "id", "alertId")]
+	x := scope{t: t, object: "alert"}
+	row := store.Alert{TenantID: t.tenantID, SyncedAt: t.at, Served: served}
+	fill(x, source.shape, &row, o, reportNew)
+	updated := row.LastUpdateDateTime
+	if err := t.finishAlert(x, source, &row, o, from); err != nil {
+		t.quarantine(kindAlert, rawID(o, source.id), served, err)
+	} else {
+		t.out.Alerts = append(t.out.Alerts, row)
+	}
+	return updated
+}
+
+// finishAlert settles what needs the whole alert. Its error is why the alert
+// can't be a row.
+func (t *translator) finishAlert(x scope, source alertSource, row *store.Alert, o defender.Object, from parent) error {
+	id, _, err := textOrDigits(o, source.id)
+	if err != nil {
+		return err
+	}
+	if id == "" {
+		return fmt.Errorf("the alert has no %s", source.id)
+	}
+	row.AlertID = store.CleanText(id)
+	if row.LastUpdateDateTime, err = x.updated(row, source.updated, o, from); err != nil {
+		return err
+	}
+	var adopted string // an incident that the alert's own bytes do not name
+	if row.IncidentID == nil && from.incidentID != nil {
+		row.IncidentID, adopted = from.incidentID, incidentKey(*from.incidentID)
+	}
+	if row.Raw, err = store.CleanJSON(without(o, source.lists()...)); err != nil {
+		return err
+	}
+	evidence, err := t.evidence(x, row, source.evidence, o)
+	if err != nil {
+		return err
+	}
+	row.ContentHash = t.hash.sum(row.Raw, []byte(adopted), evidence)
+	return nil
+}
+
+// updated is when the alert was last updated, by the best that is known of it.
+func (x scope) updated(row *store.Alert, name string, o defender.Object, from parent) (time.Time, error) {
+	if !row.LastUpdateDateTime.IsZero() {
+		return row.LastUpdateDateTime, nil
+	}
+	x.untimed(name, o)
+	switch {
+	case row.CreatedDateTime != nil:
+		return *row.CreatedDateTime, nil
+	case !from.updated.IsZero():
+		return from.updated, nil
+	}
+	return time.Time{}, fmt.Errorf("the alert has no usable %s, no time of creation and came in no incident", name)
+}
