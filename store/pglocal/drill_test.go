@@ -324,3 +324,19 @@ func listing(t *testing.T, dir string) string {
 	}
 	return b.String()
 }
+
+func TestRemoveLeavesALiveServerAlone(t *testing.T) {
+	dir := stateDir(t)
+	s := mustStart(t, dir)
+	if removed, err := Remove(dir); removed || err != nil {
+		t.Fatalf("removed under a running server: %v, %v", removed, err)
+	}
+	query(t, s, "SELECT 'answers'")
+	mustStop(t, s)
+	if removed, err := Remove(dir); !removed || err != nil {
+		t.Errorf("a stopped server's directory: %v, %v", removed, err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("still there: %v", err)
+	}
+}

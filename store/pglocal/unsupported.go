@@ -20,3 +20,8 @@ func Start(context.Context, Options) (*Server, error) {
 
 // Stop does nothing, because Start never succeeds.
 func (s *Server) Stop(context.Context) error { return nil }
+
+// Remove always fails, because Start never succeeds.
+func Remove(string) (bool, error) {
+	return false, errors.New("private PostgreSQL: not supported on this system")
+}
