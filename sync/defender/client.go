@@ -59,7 +59,7 @@ func (c *Client) Incidents(ctx context.Context, req Request) (*Page, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", e.name, err)
 	}
-	return c.fetch(ctx, e, u)
+	return c.fetch(ctx, e, u, req.Attempts)
 }
 
 // Alerts returns one page of alerts ordered by their last update, Graph only.
@@ -73,7 +73,7 @@ func (c *Client) Alerts(ctx context.Context, req Request) (*Page, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", e.name, err)
 	}
-	return c.fetch(ctx, e, u)
+	return c.fetch(ctx, e, u, req.Attempts)
 }
 
 // IncidentAlerts returns one page of the alerts of one incident, Graph only.
@@ -94,7 +94,7 @@ func (c *Client) IncidentAlerts(ctx context.Context, id, next string) (*Page, er
 			return nil, fmt.Errorf("%s: %w", e.name, err)
 		}
 	}
-	return c.fetch(ctx, e, u)
+	return c.fetch(ctx, e, u, 0)
 }
 
 // Roles returns the application roles that the current token lists. They are
@@ -109,9 +109,9 @@ func (c *Client) Roles(ctx context.Context) ([]string, error) {
 }
 
 // fetch gets one page. Its error is wrapped with the call's name, once.
-func (c *Client) fetch(ctx context.Context, e endpoint, u *url.URL) (*Page, error) {
+func (c *Client) fetch(ctx context.Context, e endpoint, u *url.URL, attempts int) (*Page, error) {
 	var refused *token // by a 401; a second one is final
-	page, err := retry(ctx, c.limiter, e.name, func() (*Page, *failure) {
+	page, err := retry(ctx, c.limiter, e.name, attempts, func() (*Page, *failure) {
 		a, f := c.send(ctx, e, u)
 		if f != nil && a.status == http.StatusUnauthorized && refused == nil {
 			refused = a.token

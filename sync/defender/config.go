@@ -138,5 +138,8 @@ func parseBase(name, raw string) (*url.URL, error) {
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("%s URL %q: want no user, query or fragment", name, u.Redacted())
 	}
+	if u.Path == "" { // else JoinPath would make a relative one, which no server takes
+		u.Path = "/"
+	}
 	return u, nil
 }

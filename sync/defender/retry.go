@@ -23,9 +23,11 @@ type failure struct {
 }
 
 // retry is the one place where anything is sent again. Only a failure that
-// says so is tried again, at most maxSends times in all. Waits that the
-// service asks for are the gate's, where try must be admitted.
-func retry[T any](ctx context.Context, gate *limiter, call string, try func() (T, *failure)) (T, error) {
+// says so is tried again, at most maxSends times in all, or at most attempts
+// times when that is given and the failure is the service's, not a throttling
+// or a token that has been replaced. Waits that the service asks for are the
+// gate's, where try must be admitted.
+func retry[T any](ctx context.Context, gate *limiter, call string, attempts int, try func() (T, *failure)) (T, error) {
 	var none T
 	for sends := 1; ; sends++ {
 		v, f := try()
@@ -36,7 +38,7 @@ func retry[T any](ctx context.Context, gate *limiter, call string, try func() (T
 			return none, ctx.Err()
 		}
 		held := gate.holdBack(f, sends)
-		if !f.again || sends == maxSends {
+		if !f.again || sends >= f.bound(attempts) {
 			return none, f.err
 		}
 		gate.logRetry(ctx, call, sends, f)
@@ -47,6 +49,13 @@ func retry[T any](ctx context.Context, gate *limiter, call string, try func() (T
 			return none, err
 		}
 	}
+}
+
+func (f *failure) bound(attempts int) int {
+	if attempts <= 0 || f.throttled || f.cured {
+		return maxSends
+	}
+	return attempts
 }
 
 // holdBack closes the gate to everybody for as long as the service asks or,

@@ -96,7 +96,7 @@ func (s *TokenSource) get(ctx context.Context, refused *token) (*token, error) {
 // replace fetches a new token. While the old one is still good, failing to
 // replace it early is no reason to stop.
 func (s *TokenSource) replace(ctx context.Context) (*token, error) {
-	fresh, err := retry(ctx, s.gate, "request token", func() (*token, *failure) { return s.request(ctx) })
+	fresh, err := retry(ctx, s.gate, "request token", 0, func() (*token, *failure) { return s.request(ctx) })
 	if ctx.Err() != nil && err != nil {
 		return nil, err // says nothing of the endpoint, so it is not shared
 	}
