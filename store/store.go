@@ -43,6 +43,8 @@ type Checkpoint struct {
 
 	WindowWidth time.Duration // remembered width of the next window; 0 when not yet known
 	PassedAt    time.Time     // start of the last pass that ended; the zero time before the first
+	Rows        int64         // records this stream has inserted so far; kept by the store
+	Changed     int64         // records this stream has inserted or updated so far; kept by the store
 	Revision    int64         // compare-and-swap token; 0 means that the row does not exist yet
 }
 

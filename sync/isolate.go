@@ -1,0 +1,186 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"defendersync/store"
+	"defendersync/sync/defender"
+)
+
+// refused deals with a window that the service would not give. A failure that
+// lasted through the retries is either the service, and then the pass fails and
+// a later one goes on here, or one record, and then it is isolated: a smaller
+// page, then alone, then without its alerts, then a narrower window, and at
+// last its microsecond is recorded as failed and the stream goes on.
+func (p *pass) refused(ctx context.Context, w span, err error) error {
+	if !isolatable(err) {
+		return err
+	}
+	if alive := p.alive(ctx, w.since); alive != nil {
+		return errors.Join(err, alive)
+	}
+	p.expectTrouble()
+	switch {
+	case p.ep.ordered && p.top > 1:
+		p.top = smaller(p.top)
+		return nil
+	case p.ep.bare:
+		return p.withoutAlerts(ctx, w, err)
+	case w.width() > tick:
+		return p.narrow(ctx, w)
+	case p.ep.skips:
+		return p.enter(ctx, &atom{At: w.since, Top: smaller(p.ep.limit)})
+	default:
+		return p.giveUp(ctx, w, err)
+	}
+}
+
+// cleanAnswers is how many answers in a row have to succeed before a failure is
+// again taken for the service's: enough to be past the record that caused it.
+const cleanAnswers = 5
+
+// expectTrouble sends once instead of four times while a record that makes its
+// answer fail is near.
+func (p *pass) expectTrouble() {
+	if !p.trouble {
+		p.calm = p.width
+	}
+	p.trouble, p.clean = true, 0
+}
+
+// succeeded takes back, a step at a time, what isolating made smaller.
+func (p *pass) succeeded() {
+	if !p.trouble {
+		return
+	}
+	if p.clean++; p.clean < cleanAnswers {
+		return
+	}
+	p.top, p.clean = larger(p.top, p.ep.limit), 0
+	p.trouble = p.top < p.ep.limit
+}
+
+// calmDown is for when the bad record has been passed.
+func (p *pass) calmDown() {
+	if p.trouble {
+		p.width, p.top, p.trouble, p.clean = p.calm, p.ep.limit, false, 0
+	}
+}
+
+func smaller(top int) int {
+	if top > 10 {
+		return 10
+	}
+	return 1
+}
+
+func larger(top, limit int) int {
+	if top == 1 {
+		return min(10, limit)
+	}
+	return limit
+}
+
+// alive asks for an empty window: whether the service answers at all. One that
+// does not is down, and nothing is to be learnt from it about a record.
+func (p *pass) alive(ctx context.Context, at time.Time) error {
+	if p.trouble {
+		return nil // it answered a moment ago
+	}
+	_, err := p.ep.fetch(defender.ContextWithMeter(ctx, &p.meter), defender.Request{Since: at, Until: at, Top: 1})
+	return err
+}
+
+// withoutAlerts finds the first incident of the window by leaving the alerts
+// out, vouches for the emptiness before it, and goes into its microsecond.
+func (p *pass) withoutAlerts(ctx context.Context, w span, cause error) error {
+	a, err := p.ask(ctx, defender.Request{Since: w.since, Until: w.until, Top: 1, NoAlerts: true})
+	switch {
+	case err != nil && !isolatable(err):
+		return err
+	case err == nil && a.records > 0 && !a.last.IsZero():
+		return p.enterBare(ctx, earlier(a.last, w.until.Add(-tick)))
+	case w.width() > tick:
+		p.expectTrouble()
+		return p.narrow(ctx, w)
+	default:
+		return p.giveUp(ctx, w, cause)
+	}
+}
+
+func (p *pass) enterBare(ctx context.Context, at time.Time) error {
+	p.atom = &atom{At: at, Top: p.ep.limit, Bare: true, Mark: firstRound}
+	var c store.Commit
+	if at.After(p.cursor) {
+		c.Coverage = []store.Coverage{p.coverage(at, 0, store.Complete, "")}
+		p.cursor = at
+	}
+	return p.save(ctx, c)
+}
+
+// atomRefused deals with a page inside one microsecond that failed.
+func (p *pass) atomRefused(ctx context.Context, err error) error {
+	at := p.atom
+	if at.Next != "" && statusGone(err) && at.Round < maxRounds {
+		at.Next, at.Skip, at.Pages, at.Mark = "", 0, 0, firstRound
+		at.Round++
+		return p.save(ctx, store.Commit{})
+	}
+	if !isolatable(err) {
+		return err
+	}
+	if alive := p.alive(ctx, at.At); alive != nil {
+		return errors.Join(err, alive)
+	}
+	p.expectTrouble()
+	switch {
+	case at.Top > 1 && at.Next == "":
+		at.Top = smaller(at.Top)
+		return p.save(ctx, store.Commit{})
+	case p.ep.skips:
+		return p.stepOver(ctx, err)
+	case p.ep.bare && !at.Bare:
+		p.atom = &atom{At: at.At, Top: p.ep.limit, Bare: true, Mark: firstRound}
+		return p.save(ctx, store.Commit{})
+	default:
+		p.atom = nil
+		return p.giveUp(ctx, span{at.At, at.At.Add(tick)}, err)
+	}
+}
+
+// stepOver leaves one record of the older API behind, in quarantine: asked for
+// alone, by its place, it still makes the answer fail.
+func (p *pass) stepOver(ctx context.Context, err error) error {
+	at := p.atom
+	q := unread(span{at.At, at.At.Add(tick)}, err)
+	q.Key = fmt.Sprintf("%s#%d", q.Key, at.Skip)
+	at.Skip++
+	return p.save(ctx, store.Commit{Quarantine: []store.Quarantined{q}})
+}
+
+// giveUp records one microsecond as failed, with what was served of it, and
+// goes on after it.
+func (p *pass) giveUp(ctx context.Context, w span, err error) error {
+	c := store.Commit{
+		Coverage:   []store.Coverage{p.coverage(w.until, 0, store.Failed, err.Error())},
+		Quarantine: []store.Quarantined{unread(w, err)},
+	}
+	p.cursor = w.until
+	p.calmDown()
+	return p.save(ctx, c)
+}
+
+// unread is the quarantine row of an answer that could not be read. Its key is
+// the window, so that a replay knows what to ask for again.
+func unread(w span, err error) store.Quarantined {
+	q := store.Quarantined{Kind: kindResponse, Reason: err.Error(),
+		Key: w.since.Format(time.RFC3339Nano) + "/" + w.until.Format(time.RFC3339Nano)}
+	var decode *defender.DecodeError
+	if errors.As(err, &decode) {
+		q.Payload = decode.Body
+	}
+	return q
+}

@@ -1,0 +1,124 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"defendersync/store"
+)
+
+// A tenant is held by a lease of leaseTTL that its holder renews every
+// leaseBeat; one that stopped doing so is taken over when the lease ends.
+const (
+	leaseTTL  = 15 * time.Second
+	leaseBeat = 5 * time.Second
+)
+
+// leaser is where leases are kept. *store.Store implements it.
+type leaser interface {
+	Acquire(ctx context.Context, tenantID, owner string, ttl time.Duration) (store.Lease, error)
+	Renew(ctx context.Context, lease store.Lease, ttl time.Duration) error
+	Release(ctx context.Context, lease store.Lease) error
+}
+
+// keeper holds one tenant's lease for as long as any of its streams is in a
+// pass. Quotas are the tenant's, so all its streams share one lease.
+type keeper struct {
+	leases   leaser
+	tenantID string
+	owner    string
+
+	mu    sync.Mutex
+	users int
+	held  *heldLease // nil while users is zero
+}
+
+// heldLease is a lease with its heartbeat.
+type heldLease struct {
+	lease  store.Lease
+	lost   context.Context // done, with a cause, when the lease is no longer ours
+	cancel context.CancelCauseFunc
+	done   chan struct{} // closed when the heartbeat has ended
+}
+
+// hold takes the lease, or joins the streams that have it. The context it
+// returns ends when the lease is lost. A tenant that somebody else holds is an
+// error that wraps store.ErrLeaseHeld.
+func (k *keeper) hold(ctx context.Context) (context.Context, store.Lease, func(), error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.held != nil && k.held.lost.Err() != nil {
+		return nil, store.Lease{}, nil, fmt.Errorf("tenant %s: %w", k.tenantID, context.Cause(k.held.lost))
+	}
+	if k.held == nil {
+		lease, err := k.leases.Acquire(ctx, k.tenantID, k.owner, leaseTTL)
+		if err != nil {
+			return nil, store.Lease{}, nil, err
+		}
+		k.held = k.keep(ctx, lease)
+	}
+	k.users++
+	held := k.held
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(held.lost, func() { cancel(context.Cause(held.lost)) })
+	return ctx, held.lease, func() { stop(); cancel(nil); k.leave() }, nil
+}
+
+func (k *keeper) leave() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.users--; k.users > 0 {
+		return
+	}
+	held := k.held
+	k.held = nil
+	held.cancel(context.Canceled)
+	<-held.done
+	// Best effort: a lease that is not given back ends by itself.
+	ctx, cancel := context.WithTimeout(context.Background(), leaseBeat)
+	defer cancel()
+	_ = k.leases.Release(ctx, held.lease)
+}
+
+// keep starts the heartbeat. It outlives the pass that took the lease, because
+// other streams may have joined, and ends when the last of them leaves.
+func (k *keeper) keep(ctx context.Context, lease store.Lease) *heldLease {
+	lost, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	held := &heldLease{lease: lease, lost: lost, cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(held.done)
+		cancel(k.beat(lost, lease))
+	}()
+	return held
+}
+
+// beat renews the lease until it is told to stop or the lease is gone. A
+// database that does not answer is asked again until the lease has run out:
+// by then another worker may have it.
+func (k *keeper) beat(ctx context.Context, lease store.Lease) error {
+	until := time.Now().Add(leaseTTL)
+	ticker := time.NewTicker(leaseBeat)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+		asked := time.Now()
+		attempt, cancel := context.WithDeadline(ctx, until)
+		err := k.leases.Renew(attempt, lease, leaseTTL)
+		cancel()
+		switch {
+		case err == nil:
+			until = asked.Add(leaseTTL)
+		case errors.Is(err, store.ErrFenced):
+			return err
+		case !time.Now().Before(until):
+			return fmt.Errorf("%w: it could not be renewed in time: %w", store.ErrFenced, err)
+		}
+	}
+}

@@ -1,0 +1,310 @@
+package sync
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"defendersync/store"
+	"defendersync/sync/defender"
+)
+
+// pass reads one stream from where it stands up to the settled end of time.
+// Each of its phases is one answer and one commit; between two phases nothing
+// is held that the checkpoint does not hold too, so a kill costs one answer.
+type pass struct {
+	stream  Stream
+	ep      endpoint
+	alerts  func(ctx context.Context, id, next string) (*defender.Page, error)
+	ledger  ledger
+	lease   store.Lease
+	runID   string
+	now     func() time.Time
+	started time.Time
+
+	// pages is held from the sending of a request to the commit of its answer
+	// by all streams of the tenant that write alerts. Two readings of an alert
+	// can carry the same lastUpdateDateTime and another incidentId; the one
+	// that was read last has to be written last.
+	pages *sync.Mutex
+
+	cp      store.Checkpoint
+	cursor  time.Time // everything of this span before it is committed
+	until   time.Time // end of this span
+	atom    *atom     // set while one microsecond is being paged
+	stoodAt time.Time // where the pass began
+	heal    bool      // reading a gap again: the checkpoint stays where it is
+
+	width   time.Duration // of the next window; 0 is without limit
+	top     int           // records asked for; smaller while a bad record is being isolated
+	clocked bool          // until has been set by the server's clock
+
+	trouble bool          // a record that makes its answer fail is near: see isolate.go
+	clean   int           // answers in a row that succeeded since
+	calm    time.Duration // width before the trouble
+
+	meter    defender.Meter
+	calls    int64 // of the meter, already counted in a coverage row
+	tally    tally
+	progress func(Progress)
+}
+
+// tally is what a pass did so far.
+type tally struct {
+	read int64
+	store.Counts
+}
+
+// Progress is where a pass stands after a commit.
+type Progress struct {
+	Tenant, Stream      string
+	Rows                int64 // records read by this pass
+	Calls               int64
+	From, Cursor, Until time.Time
+}
+
+// atom is the position inside one microsecond that does not fit in one answer,
+// or whose records have to be read apart from their alerts.
+type atom struct {
+	At    time.Time `json:"at"`
+	Top   int       `json:"top,omitempty"`
+	Next  string    `json:"next,omitempty"`
+	Skip  int       `json:"skip,omitempty"`
+	Pages int       `json:"pages,omitempty"` // in this round
+	Round int       `json:"round,omitempty"`
+	Ended bool      `json:"ended,omitempty"` // the last page of this round is stored
+	Mark  int64     `json:"mark"`            // Checkpoint.Changed when this round began; under zero in the first
+	Bare  bool      `json:"bare,omitempty"`  // without alerts, which follow one incident at a time
+
+	Pending     []string `json:"pending,omitempty"` // incidents whose alerts are still to be read
+	PendingNext string   `json:"pending_next,omitempty"`
+}
+
+// resumePoint is what a checkpoint keeps of a pass that has not ended.
+type resumePoint struct {
+	Cursor time.Time `json:"cursor"`
+	Atom   *atom     `json:"atom,omitempty"`
+}
+
+// begin sets the pass to where the stream stands: at the resume point of a pass
+// that was cut off, else overlap before the watermark.
+func (p *pass) begin(now time.Time) error {
+	if p.cp.Revision == 0 {
+		start := p.stream.Start.Time(now)
+		p.cp.StartTime, p.cp.Watermark, p.cp.NextFrom = start, start, start
+	}
+	p.top = p.ep.limit
+	p.width = p.cp.WindowWidth
+	if p.width == 0 && !p.ep.ordered {
+		p.width = firstWidth
+	}
+	p.until = micro(now.Add(-p.stream.Settle))
+	p.cursor = later(p.cp.StartTime, earlier(p.cp.NextFrom, p.cp.Watermark.Add(-p.stream.Overlap)))
+	p.stoodAt = p.cursor
+	if p.cp.ResumePoint == nil {
+		return nil
+	}
+	var at resumePoint
+	if err := json.Unmarshal(p.cp.ResumePoint, &at); err != nil {
+		return fmt.Errorf("read resume point of %s: %w", p.stream.Name, err)
+	}
+	p.cursor, p.stoodAt, p.atom = at.Cursor, at.Cursor, at.Atom
+	return nil
+}
+
+// read goes through the span phase by phase and closes the pass.
+func (p *pass) read(ctx context.Context) error {
+	for p.atom != nil || p.cursor.Before(p.until) {
+		if err := p.phase(ctx); err != nil {
+			return err
+		}
+	}
+	if p.heal || p.cp.ResumePoint == nil && p.cp.PassedAt.Equal(p.started) {
+		return nil
+	}
+	return p.save(ctx, store.Commit{}) // nothing was left to read: say that the pass has ended
+}
+
+// reread goes through a span behind the watermark once more, without moving it.
+func (p *pass) reread(ctx context.Context, s span) error {
+	p.heal, p.atom, p.cursor, p.until = true, nil, s.since, s.until
+	return p.read(ctx)
+}
+
+func (p *pass) phase(ctx context.Context) error {
+	p.pages.Lock()
+	defer p.pages.Unlock()
+	switch {
+	case p.atom == nil:
+		return p.window(ctx)
+	case len(p.atom.Pending) > 0:
+		return p.pendingAlerts(ctx)
+	case p.atom.Ended:
+		return p.endRound(ctx)
+	default:
+		return p.atomPage(ctx)
+	}
+}
+
+// answer is one page, translated, with what it says about its own window.
+type answer struct {
+	Translation
+	records int
+	full    bool      // there may be more than this
+	sorted  bool      // times never fall
+	last    time.Time // the latest time, in microseconds; zero when no record has one
+	next    string
+	partial bool // the service says that something is missing
+	bare    bool // the incidents came without their alerts
+	served  time.Time
+}
+
+// ask sends one request, whatever retries it takes, and translates the answer.
+func (p *pass) ask(ctx context.Context, req defender.Request) (*answer, error) {
+	if p.trouble {
+		req.Attempts = 1
+	}
+	page, err := p.ep.fetch(defender.ContextWithMeter(ctx, &p.meter), req)
+	if err != nil {
+		return nil, err
+	}
+	p.succeeded()
+	p.setClock(page.ServerTime)
+	return p.translate(page, req), nil
+}
+
+func (p *pass) translate(page *defender.Page, req defender.Request) *answer {
+	a := &answer{
+		Translation: p.ep.translate(page.Records, micro(p.now())),
+		records:     len(page.Records),
+		full:        page.Next != "" || len(page.Records) >= req.Top,
+		sorted:      true,
+		next:        page.Next,
+		partial:     page.Incomplete,
+		bare:        req.NoAlerts,
+		served:      page.ServerTime,
+	}
+	for _, t := range a.Times {
+		if t.IsZero() {
+			continue // in quarantine; it says nothing about the order of the others
+		}
+		t = micro(t)
+		a.sorted = a.sorted && !t.Before(a.last)
+		a.last = later(a.last, t)
+	}
+	p.tally.read += int64(a.records)
+	return a
+}
+
+// setClock ends the pass by the server's own clock: this machine's may run
+// ahead, and what it calls the past may still be to come over there.
+func (p *pass) setClock(served time.Time) {
+	if p.clocked || p.heal || served.IsZero() {
+		return
+	}
+	p.clocked = true
+	p.until = micro(served.Add(-p.stream.Settle))
+}
+
+// vouched is how far an answer to a window that ends at end can vouch.
+func (p *pass) vouched(a *answer, end time.Time) time.Time {
+	if a.served.IsZero() || p.heal {
+		return end
+	}
+	return earlier(end, micro(a.served.Add(-p.stream.Settle)))
+}
+
+// advance commits what an answer holds, vouches for [cursor, end) and moves on.
+func (p *pass) advance(ctx context.Context, a *answer, end time.Time, verdict store.Verdict, reason string) error {
+	c := a.commit()
+	if end.After(p.cursor) {
+		c.Coverage = []store.Coverage{p.coverage(end, int64(a.records), verdict, reason)}
+	}
+	settled := p.cp.NextFrom
+	if !p.heal && !p.cursor.After(p.cp.NextFrom) {
+		settled = later(settled, earlier(end, p.lateEdge(a)))
+	}
+	p.cp.NextFrom = settled
+	p.cursor = later(p.cursor, end)
+	return p.save(ctx, c)
+}
+
+// lateEdge is the time before which late records are expected to be in, given
+// when the answer was made.
+func (p *pass) lateEdge(a *answer) time.Time {
+	served := a.served
+	if served.IsZero() {
+		served = p.now()
+	}
+	return micro(served.Add(-p.stream.Settle - p.stream.Overlap))
+}
+
+func (p *pass) coverage(end time.Time, rows int64, verdict store.Verdict, reason string) store.Coverage {
+	calls := p.meter.Calls.Load()
+	cov := store.Coverage{From: p.cursor, To: end, Rows: rows, Calls: calls - p.calls, Verdict: verdict, Reason: reason}
+	p.calls = calls
+	return cov
+}
+
+// save commits c with the checkpoint as it now stands.
+func (p *pass) save(ctx context.Context, c store.Commit) error {
+	cp := p.cp
+	cp.WindowWidth = p.width
+	if !p.heal {
+		cp.Watermark = later(cp.Watermark, p.cursor)
+		if err := p.mark(&cp); err != nil {
+			return err
+		}
+	}
+	c.Lease, c.RunID, c.Checkpoint = p.lease, p.runID, cp
+	stored, counts, err := p.ledger.Commit(ctx, &c)
+	if err != nil {
+		return fmt.Errorf("commit %s at %s: %w", p.stream.Name, p.cursor.Format(time.RFC3339Nano), err)
+	}
+	p.cp = stored
+	p.tally.Inserted += counts.Inserted
+	p.tally.Updated += counts.Updated
+	p.tally.Unchanged += counts.Unchanged
+	p.report()
+	return nil
+}
+
+// mark writes the resume point, or that the pass has ended.
+func (p *pass) mark(cp *store.Checkpoint) error {
+	if p.atom == nil && !p.cursor.Before(p.until) {
+		cp.ResumePoint, cp.PassedAt = nil, p.started
+		return nil
+	}
+	b, err := json.Marshal(resumePoint{Cursor: p.cursor, Atom: p.atom})
+	if err != nil {
+		return fmt.Errorf("write resume point of %s: %w", p.stream.Name, err)
+	}
+	cp.ResumePoint = b
+	return nil
+}
+
+func (p *pass) report() {
+	if p.progress == nil {
+		return
+	}
+	p.progress(Progress{Stream: p.stream.Name, Rows: p.tally.read, Calls: p.meter.Calls.Load(),
+		From: p.cp.StartTime, Cursor: p.cursor, Until: p.until})
+}
+
+// commit is the part of a commit that comes from the answer.
+func (a *answer) commit() store.Commit {
+	c := store.Commit{Incidents: a.Incidents, Alerts: a.Alerts, Quarantine: a.Quarantine, SchemaChanges: a.Changes}
+	for i := range a.Incidents {
+		key := incidentKey(a.Incidents[i].IncidentID)
+		c.Resolved = append(c.Resolved, store.QuarantineKey{Kind: kindIncident, Key: key})
+		if !a.bare {
+			c.Resolved = append(c.Resolved, store.QuarantineKey{Kind: kindIncidentAlerts, Key: key})
+		}
+	}
+	for i := range a.Alerts {
+		c.Resolved = append(c.Resolved, store.QuarantineKey{Kind: kindAlert, Key: a.Alerts[i].AlertID})
+	}
+	return c
+}

@@ -1,0 +1,216 @@
+package sync
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"defendersync/store"
+	"defendersync/sync/defender"
+)
+
+// Kinds of quarantine rows: what the payload holds.
+const (
+	kindIncident       = "incident"
+	kindAlert          = "alert"
+	kindIncidentAlerts = "incident_alerts" // the incident is stored, its alerts could not be read
+	kindResponse       = "response"        // bytes that could not be read as records
+)
+
+func incidentKey(id int64) string { return strconv.FormatInt(id, 10) }
+
+// partialReason goes to sync.gaps when the service answers 206.
+const partialReason = "the service answered 206: it says itself that something is missing"
+
+// window is the ordinary phase: ask for what comes next and decide whether the
+// answer holds it whole.
+func (p *pass) window(ctx context.Context) error {
+	w := span{p.cursor, p.until}
+	if p.width > 0 {
+		w.until = earlier(w.until, w.since.Add(p.width))
+	}
+	a, err := p.ask(ctx, defender.Request{Since: w.since, Until: w.until, Top: p.top})
+	if err != nil {
+		return p.refused(ctx, w, err)
+	}
+	end := w.until
+	switch {
+	case !a.full:
+	case p.ep.ordered && a.sorted && a.last.After(w.since):
+		end = earlier(a.last, w.until)
+	case p.ep.ordered && a.sorted && a.last.Equal(w.since), w.width() <= tick:
+		return p.enter(ctx, &atom{At: w.since, Top: p.top})
+	default:
+		return p.narrow(ctx, w)
+	}
+	p.widen(w, a)
+	verdict, reason := store.Complete, ""
+	if a.partial {
+		verdict, reason = store.Truncated, partialReason
+	}
+	vouched := p.vouched(a, end)
+	if vouched.Before(end) {
+		p.until = earlier(p.until, vouched) // the server's present: nothing more to be had in this pass
+	}
+	return p.advance(ctx, a, vouched, verdict, reason)
+}
+
+// narrow halves the window whose answer was thrown away, and remembers that at
+// once: a pass killed on its way down would else ask all of it again.
+func (p *pass) narrow(ctx context.Context, w span) error {
+	p.width = w.halved()
+	return p.save(ctx, store.Commit{})
+}
+
+// widen sets the next window by what this one held. While a bad record is being
+// isolated windows only get narrower: growing again would run into it each time.
+func (p *pass) widen(w span, a *answer) {
+	if p.width == 0 || p.trouble {
+		return
+	}
+	p.width = nextWidth(w.width(), a.records, p.ep.limit)
+	if p.ep.ordered && a.sorted && p.width >= firstWidth {
+		p.width = 0 // an ordered answer needs no width
+	}
+}
+
+// enter goes into one microsecond that did not fit, to page inside it.
+func (p *pass) enter(ctx context.Context, at *atom) error {
+	at.Mark = firstRound
+	p.atom = at
+	return p.save(ctx, store.Commit{})
+}
+
+// Rounds through one microsecond that keeps changing while it is paged. A
+// record that is updated leaves it, and the ones behind move up past the
+// reader; a round that writes nothing proves that none was missed. The first
+// round proves nothing.
+const (
+	maxRounds  = 5
+	firstRound = -1
+)
+
+// atomPage reads the next page inside one microsecond.
+func (p *pass) atomPage(ctx context.Context) error {
+	at := p.atom
+	req := defender.Request{Since: at.At, Until: at.At.Add(tick), Top: at.Top, Next: at.Next, NoAlerts: at.Bare}
+	if p.ep.skips {
+		req.Skip = at.Skip
+	}
+	a, err := p.ask(ctx, req)
+	if err != nil {
+		return p.atomRefused(ctx, err)
+	}
+	at.Pages++
+	at.Skip += a.records
+	at.Next = a.next
+	if at.Bare {
+		at.Pending = idsOf(a)
+	}
+	if more := a.next != "" || p.ep.skips && a.full; more {
+		return p.save(ctx, a.commit())
+	}
+	return p.lastPage(ctx, a)
+}
+
+// lastPage is the end of a round. One page is a snapshot and needs no second;
+// of several, what they wrote has to be known before the round can be judged.
+func (p *pass) lastPage(ctx context.Context, a *answer) error {
+	at := p.atom
+	switch {
+	case len(at.Pending) > 0:
+		return p.save(ctx, a.commit())
+	case at.Bare || at.Pages == 1:
+		return p.leave(ctx, a, store.Complete, "")
+	}
+	at.Ended = true
+	return p.save(ctx, a.commit())
+}
+
+// endRound trusts a round that wrote nothing, and reads another after one that
+// did.
+func (p *pass) endRound(ctx context.Context) error {
+	at := p.atom
+	switch {
+	case at.Mark == p.cp.Changed:
+		return p.leave(ctx, &answer{}, store.Complete, "")
+	case at.Round+1 >= maxRounds:
+		return p.leave(ctx, &answer{}, store.Truncated, fmt.Sprintf("one microsecond kept changing through %d readings", maxRounds))
+	}
+	p.atom = &atom{At: at.At, Top: at.Top, Round: at.Round + 1, Mark: p.cp.Changed}
+	return p.save(ctx, store.Commit{})
+}
+
+// leave vouches for the microsecond and goes on after it.
+func (p *pass) leave(ctx context.Context, a *answer, verdict store.Verdict, reason string) error {
+	end := p.atom.At.Add(tick)
+	p.atom = nil
+	p.calmDown()
+	return p.advance(ctx, a, end, verdict, reason)
+}
+
+// idsOf lists the incidents of an answer as the API names them.
+func idsOf(a *answer) []string {
+	ids := make([]string, len(a.Incidents))
+	for i := range a.Incidents {
+		ids[i] = incidentKey(a.Incidents[i].IncidentID)
+	}
+	return ids
+}
+
+// pendingAlerts reads the alerts of one incident that could not come with it.
+func (p *pass) pendingAlerts(ctx context.Context) error {
+	at := p.atom
+	id := at.Pending[0]
+	page, err := p.alerts(defender.ContextWithMeter(ctx, &p.meter), id, at.PendingNext)
+	if err != nil && !isolatable(err) {
+		return err
+	}
+	var c store.Commit
+	if err != nil {
+		c.Quarantine = []store.Quarantined{alertsUnread(id, err)}
+		at.PendingNext = ""
+	} else {
+		a := &answer{Translation: translateAlerts(p.cp.TenantID, page.Records, micro(p.now()))}
+		p.tally.read += int64(len(page.Records))
+		c = a.commit()
+		at.PendingNext = page.Next
+	}
+	if at.PendingNext == "" {
+		at.Pending = at.Pending[1:]
+	}
+	if len(at.Pending) > 0 || at.Next != "" {
+		return p.save(ctx, c)
+	}
+	end := at.At.Add(tick)
+	c.Coverage = []store.Coverage{p.coverage(end, 0, store.Complete, "")}
+	p.atom, p.cursor = nil, end
+	p.calmDown()
+	return p.save(ctx, c)
+}
+
+func alertsUnread(id string, err error) store.Quarantined {
+	payload, _ := json.Marshal(map[string]string{"incidentId": id}) // a map of strings always marshals
+	return store.Quarantined{Kind: kindIncidentAlerts, Key: id, Payload: payload,
+		Reason: "the incident is stored, its alerts could not be read: " + err.Error()}
+}
+
+// isolatable says whether a failure may belong to one record rather than to the
+// service: it lasted through the retries and says nothing against the caller.
+func isolatable(err error) bool {
+	var status *defender.StatusError
+	if errors.As(err, &status) {
+		return status.Status >= 500
+	}
+	var large *defender.TooLargeError
+	var decode *defender.DecodeError
+	return errors.As(err, &large) || errors.As(err, &decode)
+}
+
+// statusGone is what a next link that the service has forgotten answers with.
+func statusGone(err error) bool {
+	var status *defender.StatusError
+	return errors.As(err, &status) && (status.Status == 400 || status.Status == 404 || status.Status == 410)
+}

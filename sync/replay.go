@@ -1,0 +1,151 @@
+package sync
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"defendersync/store"
+	"defendersync/sync/defender"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Replayed is what came of one quarantined record.
+type Replayed struct {
+	ID     string
+	Stored bool
+	Err    error // why it is still in quarantine
+}
+
+// Replay tries to store quarantined records again: a record from its own bytes,
+// alerts and answers that could not be read by asking the source once more.
+// What succeeds leaves the quarantine; what does not counts an attempt.
+func (w *Worker) Replay(ctx context.Context, rows []store.QuarantineRow) []Replayed {
+	out := make([]Replayed, 0, len(rows))
+	for _, row := range rows {
+		err := w.replay(ctx, row)
+		out = append(out, Replayed{ID: row.ID, Stored: err == nil, Err: err})
+	}
+	return out
+}
+
+func (w *Worker) replay(ctx context.Context, row store.QuarantineRow) error {
+	t := w.tenant(row.TenantID)
+	if t == nil {
+		return fmt.Errorf("tenant %s is not in the configuration", row.TenantID)
+	}
+	ctx, lease, release, err := w.await(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer release()
+	t.pages.Lock()
+	defer t.pages.Unlock()
+	tr, err := w.reread(ctx, t, row)
+	if err == nil && len(tr.Quarantine) > 0 {
+		err = errors.New(tr.Quarantine[0].Reason)
+	}
+	if err == nil {
+		_, err = w.cfg.Store.Replay(ctx, store.Replay{Lease: lease, TenantID: t.ID, ID: row.ID,
+			Incidents: tr.Incidents, Alerts: tr.Alerts, At: micro(w.cfg.Now())})
+	}
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	return errors.Join(err, w.cfg.Store.QuarantineFailed(ctx, t.ID, row.ID, err.Error(), micro(w.cfg.Now())))
+}
+
+func (w *Worker) tenant(id string) *tenantState {
+	for _, t := range w.tenants {
+		if t.ID == id {
+			return t
+		}
+	}
+	return nil
+}
+
+// reread turns a quarantine row into rows once more.
+func (w *Worker) reread(ctx context.Context, t *tenantState, row store.QuarantineRow) (Translation, error) {
+	at := micro(w.cfg.Now())
+	record := []jsontext.Value{jsontext.Value(row.Payload)}
+	switch row.Kind {
+	case kindIncident:
+		return translateIncidents(payloadDialect(row.Payload, t.Dialect), t.ID, record, at), nil
+	case kindAlert:
+		if payloadDialect(row.Payload, t.Dialect) == defender.Older {
+			return Translation{}, errors.New("an alert of the older API is replayed with its incident: it comes again when the incident changes")
+		}
+		return translateAlerts(t.ID, record, at), nil
+	case kindIncidentAlerts:
+		return t.rereadAlerts(ctx, row.Key, at)
+	case kindResponse:
+		return t.rereadWindow(ctx, row, at)
+	}
+	return Translation{}, fmt.Errorf("quarantine row of unknown kind %q", row.Kind)
+}
+
+// payloadDialect tells by the name of its key which API served a record: the
+// tenant may have been moved to the other one since.
+func payloadDialect(payload []byte, otherwise defender.Dialect) defender.Dialect {
+	var keys map[string]json.RawMessage
+	if json.Unmarshal(payload, &keys) != nil {
+		return otherwise
+	}
+	_, incident := keys["incidentName"]
+	_, alert := keys["alertId"]
+	_, older := keys["lastUpdateTime"]
+	if incident || alert || older {
+		return defender.Older
+	}
+	if _, graph := keys["lastUpdateDateTime"]; graph {
+		return defender.Graph
+	}
+	return otherwise
+}
+
+func (t *tenantState) rereadAlerts(ctx context.Context, id string, at time.Time) (Translation, error) {
+	var all Translation
+	for next := ""; ; {
+		page, err := t.Source.IncidentAlerts(ctx, id, next)
+		if err != nil {
+			return all, err
+		}
+		tr := translateAlerts(t.ID, page.Records, at)
+		all.Alerts = append(all.Alerts, tr.Alerts...)
+		all.Quarantine = append(all.Quarantine, tr.Quarantine...)
+		if next = page.Next; next == "" {
+			return all, nil
+		}
+	}
+}
+
+// rereadWindow asks again for the window whose answer could not be read. Its
+// key is "since/until", with "#place" behind where one record was stepped over.
+func (t *tenantState) rereadWindow(ctx context.Context, row store.QuarantineRow, at time.Time) (Translation, error) {
+	window, _, _ := strings.Cut(row.Key, "#")
+	since, until, _ := strings.Cut(window, "/")
+	from, err := time.Parse(time.RFC3339Nano, since)
+	if err != nil {
+		return Translation{}, fmt.Errorf("quarantine key %q is not a window: %w", row.Key, err)
+	}
+	to, err := time.Parse(time.RFC3339Nano, until)
+	if err != nil {
+		return Translation{}, fmt.Errorf("quarantine key %q is not a window: %w", row.Key, err)
+	}
+	ep, err := t.endpoint(row.Stream)
+	if err != nil {
+		return Translation{}, err
+	}
+	page, err := ep.fetch(ctx, defender.Request{Since: from, Until: to, Top: ep.limit})
+	if err != nil {
+		return Translation{}, err
+	}
+	if page.Next != "" || len(page.Records) >= ep.limit {
+		return Translation{}, errors.New("the window holds more than one answer: the next pass reads it as a gap")
+	}
+	return ep.translate(page.Records, at), nil
+}

@@ -1,0 +1,199 @@
+package sync
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"defendersync/store"
+)
+
+// Status is what `status --json` and /api/status print. Names in it are stable;
+// times are RFC 3339, durations are seconds.
+type Status struct {
+	GeneratedAt time.Time      `json:"generated_at"`
+	Tenants     []TenantStatus `json:"tenants"`
+}
+
+// TenantStatus is one tenant with its streams and what is left of its quota.
+type TenantStatus struct {
+	Name     string         `json:"name"`
+	TenantID string         `json:"tenant_id"`
+	API      string         `json:"api"`
+	Quota    QuotaStatus    `json:"quota"`
+	Streams  []StreamStatus `json:"streams"`
+}
+
+// Limits are how many calls of incidents and alerts together this worker
+// allows itself, in any minute and in any hour.
+type Limits struct{ PerMinute, PerHour int }
+
+// QuotaStatus is how much of Limits is used and left.
+type QuotaStatus struct {
+	PerMinute       int `json:"per_minute"`
+	PerHour         int `json:"per_hour"`
+	RemainingMinute int `json:"remaining_minute"`
+	RemainingHour   int `json:"remaining_hour"`
+}
+
+// StreamStatus is one stream. Pointers are null before the first pass.
+type StreamStatus struct {
+	Stream          string      `json:"stream"`
+	Schedule        string      `json:"schedule"`
+	Start           *time.Time  `json:"start"`
+	Watermark       *time.Time  `json:"watermark"`
+	LagSeconds      *float64    `json:"lag_seconds"` // from the watermark to now
+	CoveragePercent *float64    `json:"coverage_percent"`
+	InPass          bool        `json:"in_pass"` // a pass is under way, or was cut off and will resume
+	Stale           bool        `json:"stale"`   // no pass has ended for three firings
+	Rows            int64       `json:"rows"`    // inserted by this stream since the beginning
+	Gaps            []GapStatus `json:"gaps"`
+	Quarantine      int64       `json:"quarantine"`
+	LastRun         *RunStatus  `json:"last_run"`
+	NextRun         *time.Time  `json:"next_run"`
+}
+
+// GapStatus is one range of sync.gaps.
+type GapStatus struct {
+	From   time.Time `json:"from"`
+	To     time.Time `json:"to"`
+	Reason string    `json:"reason"`
+}
+
+// RunStatus is one row of sync.runs.
+type RunStatus struct {
+	RunID            string     `json:"run_id"`
+	Command          string     `json:"command"`
+	StartedAt        time.Time  `json:"started_at"`
+	FinishedAt       *time.Time `json:"finished_at"`
+	Outcome          string     `json:"outcome"`
+	RowsRead         int64      `json:"rows_read"`
+	RowsInserted     int64      `json:"rows_inserted"`
+	RowsUpdated      int64      `json:"rows_updated"`
+	RowsUnchanged    int64      `json:"rows_unchanged"`
+	Calls            int64      `json:"calls"`
+	ThrottledSeconds float64    `json:"throttled_seconds"`
+	Error            string     `json:"error,omitempty"`
+	Warning          string     `json:"warning,omitempty"`
+}
+
+// QuotaFamily is the name under which calls for incidents and alerts are
+// counted in sync.quota.
+const QuotaFamily = "incidents"
+
+// ReadStatus reads the state of the given tenants' streams at now. limits says
+// what each tenant may use, by tenant id.
+func ReadStatus(ctx context.Context, s *store.Store, tenants []Tenant, limits map[string]Limits, now time.Time) (Status, error) {
+	status := Status{GeneratedAt: now.UTC().Truncate(time.Millisecond), Tenants: []TenantStatus{}}
+	states, err := s.StreamStates(ctx)
+	if err != nil {
+		return status, err
+	}
+	for _, t := range tenants {
+		ts := TenantStatus{Name: t.Name, TenantID: t.ID, API: string(t.Dialect)}
+		if ts.Quota, err = readQuota(ctx, s, t.ID, limits[t.ID], now); err != nil {
+			return status, err
+		}
+		for _, stream := range t.Streams {
+			st, err := streamStatus(ctx, s, t, stream, states, now)
+			if err != nil {
+				return status, err
+			}
+			ts.Streams = append(ts.Streams, st)
+		}
+		status.Tenants = append(status.Tenants, ts)
+	}
+	return status, nil
+}
+
+func readQuota(ctx context.Context, s *store.Store, tenantID string, l Limits, now time.Time) (QuotaStatus, error) {
+	q := QuotaStatus{PerMinute: l.PerMinute, PerHour: l.PerHour}
+	calls, err := s.RecentCalls(ctx, tenantID, QuotaFamily, now.Add(-time.Hour))
+	if err != nil {
+		return q, err
+	}
+	minute, hour := 0, 0
+	for _, c := range calls {
+		hour += c.Calls
+		if c.Second.After(now.Add(-time.Minute)) {
+			minute += c.Calls
+		}
+	}
+	q.RemainingMinute, q.RemainingHour = max(l.PerMinute-minute, 0), max(l.PerHour-hour, 0)
+	return q, nil
+}
+
+func streamStatus(ctx context.Context, s *store.Store, t Tenant, stream Stream, states []store.StreamState, now time.Time) (StreamStatus, error) {
+	st := StreamStatus{Stream: stream.Name, Schedule: stream.Schedule.String(), Gaps: []GapStatus{}}
+	if next := stream.Schedule.Next(now); !next.IsZero() {
+		next = next.UTC()
+		st.NextRun = &next
+	}
+	i := slices.IndexFunc(states, func(x store.StreamState) bool {
+		return x.Checkpoint.TenantID == t.ID && x.Checkpoint.Stream == stream.Name
+	})
+	if i < 0 {
+		st.Stale = true
+		return st, nil
+	}
+	state := states[i]
+	st.LastRun, st.Quarantine = runStatus(state.LastRun), state.Quarantined
+	if cp := state.Checkpoint; cp.Revision > 0 {
+		lag := now.Sub(cp.Watermark).Seconds()
+		st.Start, st.Watermark, st.LagSeconds = &cp.StartTime, &cp.Watermark, &lag
+		st.Rows, st.InPass = cp.Rows, cp.ResumePoint != nil
+	}
+	st.Stale = stale(state.Checkpoint.PassedAt, stream.Schedule, now)
+	gaps, err := s.Gaps(ctx, t.ID, stream.Name)
+	if err != nil {
+		return st, err
+	}
+	for _, g := range gaps {
+		st.Gaps = append(st.Gaps, GapStatus{From: g.From, To: g.To, Reason: g.Reason})
+	}
+	st.CoveragePercent = covered(state.Checkpoint, gaps)
+	return st, nil
+}
+
+// covered is how much of the time between start and watermark is complete, in percent.
+func covered(cp store.Checkpoint, gaps []store.Gap) *float64 {
+	whole := cp.Watermark.Sub(cp.StartTime)
+	if whole <= 0 {
+		return nil
+	}
+	missing := time.Duration(0)
+	for _, g := range gaps {
+		missing += g.To.Sub(g.From)
+	}
+	percent := 100 * float64(whole-missing) / float64(whole)
+	return &percent
+}
+
+// staleAtLeast keeps a stream that fires every few seconds from being called
+// stale at the first hiccup.
+const staleAtLeast = 5 * time.Minute
+
+// stale says whether three firings have gone by without a pass that ended.
+func stale(passed time.Time, schedule Schedule, now time.Time) bool {
+	if passed.IsZero() {
+		return true
+	}
+	third := passed
+	for range 3 {
+		third = schedule.Next(third)
+	}
+	return now.After(third) && now.Sub(passed) > staleAtLeast
+}
+
+func runStatus(r *store.Run) *RunStatus {
+	if r == nil {
+		return nil
+	}
+	st := &RunStatus{RunID: r.RunID, Command: r.Command, StartedAt: r.StartedAt, Outcome: r.Outcome,
+		RowsRead: r.RowsRead, RowsInserted: r.Inserted, RowsUpdated: r.Updated, RowsUnchanged: r.Unchanged,
+		Calls: r.Calls, ThrottledSeconds: r.ThrottledSeconds, Error: r.Error, Warning: r.Warning}
+	if !r.FinishedAt.IsZero() {
+		st.FinishedAt = &r.FinishedAt
+	}
+	return st
+}

@@ -1,0 +1,338 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"defendersync/store"
+	"defendersync/sync/defender"
+)
+
+// How long a one-shot command waits for a tenant that another worker holds:
+// longer than a lease, so that a dead worker's is waited out.
+const leaseWait = 20 * time.Second
+
+// WorkerConfig is what a Worker is made of.
+type WorkerConfig struct {
+	Store    *store.Store
+	Tenants  []Tenant
+	Owner    string           // who holds the leases; unique per process
+	Command  string           // recorded in sync.runs: "run", "sync", "demo"
+	Log      *slog.Logger     // nil logs nothing
+	Now      func() time.Time // nil is time.Now
+	Progress func(Progress)   // called after each commit; may be nil
+
+	// Waiting is called once when a one-shot pass finds a tenant held.
+	Waiting func(tenant string, held error)
+}
+
+// Worker syncs streams of tenants into one database. It is safe for use by
+// several goroutines; several workers, in one process or many, share tenants
+// through leases in the database.
+type Worker struct {
+	cfg     WorkerConfig
+	tenants []*tenantState
+}
+
+// tenantState is a tenant with what its streams share.
+type tenantState struct {
+	Tenant
+	lease keeper
+	pages sync.Mutex // see pass.pages
+}
+
+// NewWorker checks the configuration. It starts nothing.
+func NewWorker(cfg WorkerConfig) (*Worker, error) {
+	if cfg.Store == nil || cfg.Owner == "" || cfg.Command == "" {
+		return nil, errors.New("a worker needs a store, an owner and a command")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	w := &Worker{cfg: cfg}
+	for _, t := range cfg.Tenants {
+		state := &tenantState{Tenant: t, lease: keeper{leases: cfg.Store, tenantID: t.ID, owner: cfg.Owner}}
+		for _, s := range t.Streams {
+			if _, err := state.endpoint(s.Name); err != nil {
+				return nil, err
+			}
+		}
+		w.tenants = append(w.tenants, state)
+	}
+	return w, nil
+}
+
+// Outcome is how a pass ended.
+type Outcome string
+
+const (
+	OutcomeComplete    Outcome = "complete"
+	OutcomeIncomplete  Outcome = "incomplete" // up to date, but something is in sync.gaps or sync.quarantine
+	OutcomeFailed      Outcome = "failed"
+	OutcomeInterrupted Outcome = "interrupted"
+)
+
+// Result is what one pass of one stream did.
+type Result struct {
+	Tenant  string
+	Stream  string
+	Outcome Outcome
+	Read    int64 // records read, before duplicates are folded
+	store.Counts
+	Calls       int64
+	Throttled   time.Duration
+	Elapsed     time.Duration
+	Gaps        int
+	Quarantined int64
+	Warning     string
+	Err         error // why it failed or was interrupted
+}
+
+// Sync makes one pass of the named streams, all where none is named, of the
+// named tenant, or of all. Streams fail alone: every pass that could be made
+// has a result. Which names exist is the caller's to check.
+func (w *Worker) Sync(ctx context.Context, tenant string, streams []string) []Result {
+	results := make([][]Result, len(w.tenants))
+	var wg sync.WaitGroup
+	for i, t := range w.tenants {
+		if tenant != "" && tenant != t.Name {
+			continue
+		}
+		wg.Go(func() { results[i] = w.syncTenant(ctx, t, streams) })
+	}
+	wg.Wait()
+	return slices.Concat(results...)
+}
+
+func (w *Worker) syncTenant(ctx context.Context, t *tenantState, names []string) []Result {
+	var chosen []Stream
+	for _, s := range t.Streams {
+		if len(names) == 0 || slices.Contains(names, s.Name) {
+			chosen = append(chosen, s)
+		}
+	}
+	if len(chosen) == 0 {
+		return nil
+	}
+	ctx, lease, release, err := w.await(ctx, t)
+	var results []Result
+	if err != nil {
+		for _, s := range chosen {
+			results = append(results, failed(ctx, Result{Tenant: t.Name, Stream: s.Name}, err))
+		}
+		return results
+	}
+	defer release()
+	for _, s := range chosen {
+		results = append(results, w.pass(ctx, lease, t, s))
+	}
+	return results
+}
+
+// await takes a tenant's lease for a one-shot command.
+func (w *Worker) await(ctx context.Context, t *tenantState) (context.Context, store.Lease, func(), error) {
+	deadline := time.Now().Add(leaseWait)
+	for told := false; ; {
+		held, lease, release, err := t.lease.hold(ctx)
+		if !errors.Is(err, store.ErrLeaseHeld) || time.Now().After(deadline) {
+			if err != nil {
+				held = ctx
+			}
+			return held, lease, release, err
+		}
+		if !told && w.cfg.Waiting != nil {
+			w.cfg.Waiting(t.Name, err)
+		}
+		told = true
+		if err := sleep(ctx, time.Second); err != nil {
+			return ctx, store.Lease{}, nil, err
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
+
+// failed fills in the end of a pass that could not be made or finished.
+func failed(ctx context.Context, r Result, err error) Result {
+	r.Outcome, r.Err = OutcomeFailed, err
+	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), store.ErrFenced) {
+		r.Outcome = OutcomeInterrupted
+	}
+	return r
+}
+
+// pass makes one pass of one stream under a lease, from its record in sync.runs
+// to its result.
+func (w *Worker) pass(ctx context.Context, lease store.Lease, t *tenantState, s Stream) Result {
+	began := time.Now()
+	run := store.Run{RunID: newRunID(), TenantID: t.ID, Stream: s.Name, Command: w.cfg.Command,
+		StartedAt: micro(w.cfg.Now()), Outcome: "running"}
+	log := w.cfg.Log.With("tenant", t.Name, "stream", s.Name)
+	r := Result{Tenant: t.Name, Stream: s.Name}
+	if err := w.cfg.Store.StartRun(ctx, lease, run); err != nil {
+		return failed(ctx, r, err)
+	}
+	p, err := w.newPass(ctx, lease, t, s, run)
+	if err == nil {
+		err = p.read(ctx)
+		r.Warning = p.warning()
+	}
+	if err == nil {
+		err = p.healGaps(ctx, w.cfg.Store, log)
+	}
+	if p != nil {
+		r.Read, r.Counts, r.Calls = p.tally.read, p.tally.Counts, p.meter.Calls.Load()
+		r.Throttled = time.Duration(p.meter.Throttled.Load())
+	}
+	r.Elapsed = time.Since(began)
+	if err != nil {
+		r = failed(ctx, r, err)
+	} else {
+		r = w.settle(ctx, lease, t, s, r)
+	}
+	w.finish(ctx, run, r, log)
+	return r
+}
+
+func (w *Worker) newPass(ctx context.Context, lease store.Lease, t *tenantState, s Stream, run store.Run) (*pass, error) {
+	ep, err := t.endpoint(s.Name)
+	if err != nil {
+		return nil, err
+	}
+	cp, err := w.cfg.Store.Checkpoint(ctx, t.ID, s.Name)
+	if err != nil {
+		return nil, err
+	}
+	cp.TenantID, cp.Stream = t.ID, s.Name
+	p := &pass{stream: s, ep: ep, alerts: t.Source.IncidentAlerts, ledger: w.cfg.Store, lease: lease, runID: run.RunID,
+		now: w.cfg.Now, started: run.StartedAt, pages: &t.pages, cp: cp}
+	if w.cfg.Progress != nil {
+		p.progress = func(g Progress) { g.Tenant = t.Name; w.cfg.Progress(g) }
+	}
+	return p, p.begin(run.StartedAt)
+}
+
+// coverageDetail is how long sync.coverage keeps one row per window; older
+// complete ones are merged.
+const coverageDetail = 24 * time.Hour
+
+// runsKept is how long sync.runs remembers.
+const runsKept = 90 * 24 * time.Hour
+
+// settle finishes a pass that read everything: it says whether everything is
+// also stored, and tidies the ledger.
+func (w *Worker) settle(ctx context.Context, lease store.Lease, t *tenantState, s Stream, r Result) Result {
+	gaps, err := w.cfg.Store.Gaps(ctx, t.ID, s.Name)
+	if err != nil {
+		return failed(ctx, r, err)
+	}
+	quarantined, err := w.cfg.Store.QuarantineCount(ctx, t.ID, s.Name)
+	if err != nil {
+		return failed(ctx, r, err)
+	}
+	r.Gaps, r.Quarantined, r.Outcome = len(gaps), quarantined, OutcomeComplete
+	if r.Gaps > 0 || r.Quarantined > 0 {
+		r.Outcome = OutcomeIncomplete
+	}
+	now := w.cfg.Now()
+	if err := w.cfg.Store.CompactCoverage(ctx, lease, s.Name, micro(now.Add(-coverageDetail))); err != nil {
+		return failed(ctx, r, err)
+	}
+	if err := w.cfg.Store.PruneRuns(ctx, t.ID, now.Add(-runsKept)); err != nil {
+		return failed(ctx, r, err)
+	}
+	return r
+}
+
+// finish records how a pass ended, even when it was told to stop.
+func (w *Worker) finish(ctx context.Context, run store.Run, r Result, log *slog.Logger) {
+	run.FinishedAt, run.Outcome = micro(w.cfg.Now()), string(r.Outcome)
+	run.RowsRead, run.Counts, run.Calls = r.Read, r.Counts, r.Calls
+	run.ThrottledSeconds, run.Warning = r.Throttled.Seconds(), r.Warning
+	if r.Err != nil {
+		run.Error = r.Err.Error()
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseBeat)
+	defer cancel()
+	if err := w.cfg.Store.FinishRun(ctx, run); err != nil {
+		log.Error("the run could not be recorded", "err", err)
+	}
+	w.log(r, log)
+}
+
+func (w *Worker) log(r Result, log *slog.Logger) {
+	log = log.With("read", r.Read, "inserted", r.Inserted, "updated", r.Updated, "unchanged", r.Unchanged,
+		"calls", r.Calls, "elapsed", r.Elapsed.Round(time.Millisecond))
+	switch r.Outcome {
+	case OutcomeComplete:
+		log.Info("pass complete")
+	case OutcomeIncomplete:
+		log.Warn("pass done, but not complete: see sync.gaps and sync.quarantine", "gaps", r.Gaps, "quarantined", r.Quarantined)
+	case OutcomeInterrupted:
+		log.Info("pass interrupted; the next one resumes")
+	default:
+		log.Error("pass failed; the next one resumes", "err", r.Err)
+	}
+	if r.Warning != "" {
+		log.Warn(r.Warning)
+	}
+}
+
+// maxHealed bounds how many gaps one pass reads again, so that a source that
+// keeps refusing them can't hold up what is new.
+const maxHealed = 5
+
+// healGaps reads again what an earlier pass had to leave out.
+func (p *pass) healGaps(ctx context.Context, s *store.Store, log *slog.Logger) error {
+	gaps, err := s.Gaps(ctx, p.cp.TenantID, p.stream.Name)
+	if err != nil {
+		return err
+	}
+	for _, g := range gaps[:min(len(gaps), maxHealed)] {
+		if !g.From.Before(p.stoodAt) {
+			continue // this pass has just tried
+		}
+		log.Info("reading a gap again", "from", g.From, "to", g.To, "reason", g.Reason)
+		if err := p.reread(ctx, span{g.From, g.To}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// warning says so when a pass that should have found something found nothing:
+// a revoked licence or a filtered view looks just like a quiet tenant.
+func (p *pass) warning() string {
+	if p.tally.read > 0 || p.until.Sub(p.stoodAt) < time.Hour {
+		return ""
+	}
+	known := p.cp.Watermark.Sub(p.cp.StartTime)
+	switch expected := float64(p.cp.Rows) * float64(p.until.Sub(p.stoodAt)) / float64(max(known, 1)); {
+	case p.cp.Rows == 0 && known >= 7*24*time.Hour:
+		return fmt.Sprintf("the source has served no %s at all since %s: check that the app has the role it needs and that the tenant is the right one",
+			p.stream.Name, p.cp.StartTime.Format(time.DateOnly))
+	case expected >= 30:
+		return fmt.Sprintf("no %s in %s, where about %.0f were to be expected: check licences and roles",
+			p.stream.Name, p.until.Sub(p.stoodAt).Round(time.Minute), expected)
+	}
+	return ""
+}
+
+var _ Source = (*defender.Client)(nil)
