@@ -1,0 +1,109 @@
+// Package web is the HTTP surface of the worker: health, readiness, metrics,
+// status and a small page. It only reads, answers GET and HEAD alone, and shows
+// neither a secret nor the content of a record: what went wrong inside is
+// logged and named to the outside in general words.
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	defsync "defendersync/sync"
+)
+
+// checkTimeout bounds one readiness check.
+const checkTimeout = 3 * time.Second
+
+// Check is one condition of readiness beside the freshness of the streams.
+type Check struct {
+	Reason string                      // shown when it fails, such as "the database does not answer"
+	Run    func(context.Context) error // its error is logged, not shown
+}
+
+// Config is what a handler shows. Every field but Log is needed.
+type Config struct {
+	Status  func(context.Context) (defsync.Status, error)
+	Checks  []Check // in order; the first that fails hides those that depend on it
+	Version string
+	Log     *slog.Logger // nil logs nothing
+}
+
+// handler answers from a status that is at most statusAge old.
+type handler struct {
+	status  *statusCache
+	checks  []Check
+	version string
+	log     *slog.Logger
+}
+
+// NewHandler answers
+//
+//	/            a page with the streams and links to the rest
+//	/api/status  the JSON of `defendersync status --json`; 503 when it can't be read
+//	/healthz     200 while the process lives; asks nothing of the database
+//	/readyz      200 when every check passes and no stream is stale; else 503, one reason a line
+//	/metrics     Prometheus; names begin defendersync_, and go_ and process_ of the process
+//
+// with 404 for any other path and 405 for any method but GET and HEAD.
+func NewHandler(cfg Config) http.Handler {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	h := &handler{status: newStatusCache(cfg.Status), checks: cfg.Checks, version: cfg.Version, log: cfg.Log}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", h.page)
+	mux.HandleFunc("GET /api/status", h.apiStatus)
+	mux.HandleFunc("GET /healthz", healthz)
+	mux.HandleFunc("GET /readyz", h.readyz)
+	mux.Handle("GET /metrics", h.metrics())
+	return secured(mux)
+}
+
+// secured sets the headers that every answer carries: nothing is kept by a
+// cache, guessed at, framed, or loads anything but the page's own style.
+func secured(next http.Handler) http.Handler {
+	policy := fmt.Sprintf("default-src 'none'; style-src '%s'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'", styleHash())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Cache-Control", "no-store")
+		header.Set("Content-Security-Policy", policy)
+		header.Set("Cross-Origin-Resource-Policy", "same-origin")
+		header.Set("Referrer-Policy", "no-referrer")
+		header.Set("X-Content-Type-Options", "nosniff")
+		next.ServeHTTP(w, r)
+	})
+}
+
+func healthz(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok\n") }
+
+func text(w http.ResponseWriter, code int, body string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(code)
+	_, _ = io.WriteString(w, body) // the client went away
+}
+
+func (h *handler) apiStatus(w http.ResponseWriter, r *http.Request) {
+	status, err := h.status.get(r.Context())
+	if err != nil {
+		h.log.Warn("the status could not be read", "err", err)
+		answerJSON(w, http.StatusServiceUnavailable, map[string]string{"error": statusUnreadable})
+		return
+	}
+	answerJSON(w, http.StatusOK, status)
+}
+
+// statusUnreadable is all that the outside learns of a failed read.
+const statusUnreadable = "the status could not be read from the database; the log says why"
+
+func answerJSON(w http.ResponseWriter, code int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	_ = e.Encode(v) // plain structs encode; else the client went away
+}
