@@ -143,9 +143,9 @@ func (s *TokenSource) request(ctx context.Context) (*token, *failure) {
 	if err != nil {
 		return nil, tokenFailure(err, form, asked)
 	}
-	lifetime := time.Duration(answer.ExpiresIn) * time.Second
-	if lifetime <= 0 {
-		lifetime = assumeLifetime
+	lifetime := assumeLifetime
+	if !answer.Expiry.IsZero() {
+		lifetime = time.Until(answer.Expiry) // oauth2 counts by the system's clock, which cfg.Now need not be
 	}
 	expiry := asked.Add(lifetime)
 	return &token{value: answer.AccessToken, expiry: expiry, refresh: expiry.Add(-min(refreshEarly, lifetime/5))}, nil
