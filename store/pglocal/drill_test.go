@@ -57,6 +57,11 @@ func TestSocketFolderIsPrivate(t *testing.T) {
 
 func TestPSQLOpensTheDatabase(t *testing.T) {
 	s := mustStart(t, filepath.Join(stateDir(t), "it's a folder"))
+	query(t, s, "SELECT 'answers'") // the address bears odd characters too
+	program, _, _ := strings.Cut(s.PSQL(), " ")
+	if exec.Command(program, "--version").Run() != nil {
+		t.Skip("no psql here: npm's copy of the server comes without")
+	}
 	out, err := exec.Command("sh", "-c", s.PSQL()+" -XAtc 'SELECT current_database()'").CombinedOutput()
 	if err != nil || strings.TrimSpace(string(out)) != Database {
 		t.Errorf("%s: %v\n%s", s.PSQL(), err, out)

@@ -13,6 +13,17 @@ import (
 	"strconv"
 )
 
+// Find returns the directory of the server binaries that [Start] would use for
+// a new directory. The account counts: what root may run is not always for the
+// account that root's server runs as.
+func Find(binDir string) (string, error) {
+	found, err := find(cmp.Or(binDir, os.Getenv("PG_BIN")), places(), serverAccount(""))
+	if err != nil {
+		return "", err
+	}
+	return found[0].binDir, nil
+}
+
 // places are where packagers put the server, as globs.
 func places() []string {
 	return []string{
