@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+func compileSchema(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(configSchema))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("config.schema.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("config.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
+
+// validate checks a YAML text against the schema, as an editor does.
+func validate(t *testing.T, schema *jsonschema.Schema, text string) error {
+	t.Helper()
+	encoded, err := yaml.YAMLToJSON([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(encoded))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema.Validate(doc)
+}
+
+func TestSchemaAcceptsTheShippedFile(t *testing.T) {
+	shipped, err := os.ReadFile("../../config.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate(t, compileSchema(t), string(shipped)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSchemaRefusesWhatTheDecoderRefuses(t *testing.T) {
+	schema := compileSchema(t)
+	const right = `data_dir: ./data
+database: {url: "", max_connections: 4}
+server: {listen: "127.0.0.1:8080"}
+tenants:
+  - name: contoso
+    tenant_id: 11111111-2222-3333-4444-555555555555
+    client_id: aaaaaaaa-2222-3333-4444-555555555555
+    credential: {client_secret: x}
+    api: graph
+    endpoints: {graph: "https://graph.example"}
+    limits: {share: 100%, incidents_per_minute: 50}
+streams:
+  defaults: {schedule: "@hourly", start: 30d, overlap: 30m}
+  incidents: {start: 2026-01-01, enabled: true}
+`
+	if err := validate(t, schema, right); err != nil {
+		t.Fatal(err)
+	}
+	env := fakeEnvironment(nil, nil)
+	for _, c := range [][2]string{
+		{"data_dir", "datadir"}, {"./data", "7"}, {"url: \"\"", "url: mysql://h/d"}, {"connections: 4", "connections: four"},
+		{"connections: 4", "connections: 1"}, {"127.0.0.1:8080", "127.0.0.1"}, {"name: contoso", "name: con toso"},
+		{"tenant_id: 1", "tenant_id: x"}, {"    client_id: aaaaaaaa-2222-3333-4444-555555555555\n", ""},
+		{"{client_secret: x}", "{}"}, {"{client_secret: x}", "{client_secret: x, client_secret_file: y}"},
+		{"{client_secret: x}", "{certificate_file: y}"}, {"{client_secret: x}", "{client_secret: x, managed_identity: {}}"},
+		{"api: graph", "api: rest"}, {"https://graph.example", "http://graph.example"}, {"share: 100%", "share: 0%"},
+		{"share: 100%", "share: 100"}, {"minute: 50", "minute: 0"}, {"@hourly", "TZ=UTC"}, {"start: 30d", "start: soon"},
+		{"overlap: 30m", "overlap: 30"}, {"enabled: true", "enabled: maybe"}, {"incidents: {", "hunting: [{table: T}]\n  incidents: {"},
+		{"incidents: {", "hunting: [{tabel: T}]\n  incidents: {"}, {"streams:", "stream:"},
+	} {
+		text := strings.Replace(right, c[0], c[1], 1)
+		if err := validate(t, schema, text); err == nil {
+			t.Errorf("the schema accepts %q in place of %q", c[1], c[0])
+		}
+		if _, err := parseConfig("c.yaml", []byte(text), env, testNow); err == nil {
+			t.Errorf("the decoder accepts %q in place of %q", c[1], c[0])
+		}
+	}
+}
