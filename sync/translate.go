@@ -51,7 +51,7 @@ func translateIncidents(dialect defender.Dialect, tenantID string, records []jso
 func translateAlerts(tenantID string, records []jsontext.Value, at time.Time) Translation {
 	t := newTranslator(tenantID, at)
 	for _, record := range records {
-		t.out.Times = append(t.out.Times, t.alert(defender.Graph, record, parent{}))
+		t.out.Times = append(t.out.Times, t.alert(defender.Graph, record, alertParent{}))
 	}
 	return t.out
 }
@@ -90,7 +90,7 @@ const (
 
 // change reports something that the schema did not expect, once.
 func (t *translator) change(c store.SchemaChange) {
-	c.Property, c.Detail = brief(c.Property), brief(c.Detail)
+	c.Property, c.Detail = briefly(c.Property), briefly(c.Detail)
 	if t.seen[c] || len(t.out.Changes) == maxChanges {
 		return
 	}
@@ -98,8 +98,8 @@ func (t *translator) change(c store.SchemaChange) {
 	t.out.Changes = append(t.out.Changes, c)
 }
 
-// brief cuts a text of the source to what a report about it needs.
-func brief(s string) string {
+// briefly cuts a text of the source to what a report about it needs.
+func briefly(s string) string {
 	const limit = 200
 	if len(s) > limit {
 		s = strings.ToValidUTF8(s[:limit], "") + "…"

@@ -15,40 +15,40 @@ var graphAlert = shape[store.Alert]{
 	"@odata.type":           nil,
 	"id":                    nil, // read first: without it there is no row
 	"evidence":              nil, // rows of its own
-	"incidentId":            integer(func(r *store.Alert) **int64 { return &r.IncidentID }),
-	"providerAlertId":       text(func(r *store.Alert) **string { return &r.ProviderAlertID }),
-	"title":                 text(func(r *store.Alert) **string { return &r.Title }),
-	"description":           text(func(r *store.Alert) **string { return &r.Description }),
-	"recommendedActions":    text(func(r *store.Alert) **string { return &r.RecommendedActions }),
-	"category":              text(func(r *store.Alert) **string { return &r.Category }),
-	"categories":            texts(func(r *store.Alert) *[]string { return &r.Categories }),
-	"status":                member(enumAlertStatus, func(r *store.Alert) **string { return &r.Status }),
-	"severity":              member(enumSeverity, func(r *store.Alert) **string { return &r.Severity }),
-	"classification":        member(enumClassification, func(r *store.Alert) **string { return &r.Classification }),
-	"determination":         member(enumDetermination, func(r *store.Alert) **string { return &r.Determination }),
-	"investigationState":    member(enumInvestigationState, func(r *store.Alert) **string { return &r.InvestigationState }),
-	"serviceSource":         member(enumServiceSource, func(r *store.Alert) **string { return &r.ServiceSource }),
-	"detectionSource":       member(enumDetectionSource, func(r *store.Alert) **string { return &r.DetectionSource }),
-	"detectorId":            text(func(r *store.Alert) **string { return &r.DetectorID }),
-	"productName":           text(func(r *store.Alert) **string { return &r.ProductName }),
-	"alertPolicyId":         text(func(r *store.Alert) **string { return &r.AlertPolicyID }),
-	"tenantId":              text(func(r *store.Alert) **string { return &r.TenantID2 }),
-	"assignedTo":            text(func(r *store.Alert) **string { return &r.AssignedTo }),
-	"actorDisplayName":      text(func(r *store.Alert) **string { return &r.ActorDisplayName }),
-	"threatDisplayName":     text(func(r *store.Alert) **string { return &r.ThreatDisplayName }),
-	"threatFamilyName":      text(func(r *store.Alert) **string { return &r.ThreatFamilyName }),
-	"mitreTechniques":       texts(func(r *store.Alert) *[]string { return &r.MitreTechniques }),
-	"systemTags":            texts(func(r *store.Alert) *[]string { return &r.SystemTags }),
-	"comments":              document(defender.Object.Array, func(r *store.Alert) *[]byte { return &r.Comments }),
-	"additionalData":        document(defender.Object.Object, func(r *store.Alert) *[]byte { return &r.AdditionalData }),
-	"customDetails":         document(defender.Object.Object, func(r *store.Alert) *[]byte { return &r.CustomDetails }),
-	"createdDateTime":       instant(func(r *store.Alert) **time.Time { return &r.CreatedDateTime }),
-	"lastUpdateDateTime":    value(defender.Object.Time, setAlertUpdate),
-	"resolvedDateTime":      instant(func(r *store.Alert) **time.Time { return &r.ResolvedDateTime }),
-	"firstActivityDateTime": instant(func(r *store.Alert) **time.Time { return &r.FirstActivityDateTime }),
-	"lastActivityDateTime":  instant(func(r *store.Alert) **time.Time { return &r.LastActivityDateTime }),
-	"alertWebUrl":           text(func(r *store.Alert) **string { return &r.AlertWebURL }),
-	"incidentWebUrl":        text(func(r *store.Alert) **string { return &r.IncidentWebURL }),
+	"incidentId":            setInteger(func(r *store.Alert) **int64 { return &r.IncidentID }),
+	"providerAlertId":       setText(func(r *store.Alert) **string { return &r.ProviderAlertID }),
+	"title":                 setText(func(r *store.Alert) **string { return &r.Title }),
+	"description":           setText(func(r *store.Alert) **string { return &r.Description }),
+	"recommendedActions":    setText(func(r *store.Alert) **string { return &r.RecommendedActions }),
+	"category":              setText(func(r *store.Alert) **string { return &r.Category }),
+	"categories":            setTexts(func(r *store.Alert) *[]string { return &r.Categories }),
+	"status":                setMember(enumAlertStatus, func(r *store.Alert) **string { return &r.Status }),
+	"severity":              setMember(enumSeverity, func(r *store.Alert) **string { return &r.Severity }),
+	"classification":        setMember(enumClassification, func(r *store.Alert) **string { return &r.Classification }),
+	"determination":         setMember(enumDetermination, func(r *store.Alert) **string { return &r.Determination }),
+	"investigationState":    setMember(enumInvestigationState, func(r *store.Alert) **string { return &r.InvestigationState }),
+	"serviceSource":         setMember(enumServiceSource, func(r *store.Alert) **string { return &r.ServiceSource }),
+	"detectionSource":       setMember(enumDetectionSource, func(r *store.Alert) **string { return &r.DetectionSource }),
+	"detectorId":            setText(func(r *store.Alert) **string { return &r.DetectorID }),
+	"productName":           setText(func(r *store.Alert) **string { return &r.ProductName }),
+	"alertPolicyId":         setText(func(r *store.Alert) **string { return &r.AlertPolicyID }),
+	"tenantId":              setText(func(r *store.Alert) **string { return &r.TenantID2 }),
+	"assignedTo":            setText(func(r *store.Alert) **string { return &r.AssignedTo }),
+	"actorDisplayName":      setText(func(r *store.Alert) **string { return &r.ActorDisplayName }),
+	"threatDisplayName":     setText(func(r *store.Alert) **string { return &r.ThreatDisplayName }),
+	"threatFamilyName":      setText(func(r *store.Alert) **string { return &r.ThreatFamilyName }),
+	"mitreTechniques":       setTexts(func(r *store.Alert) *[]string { return &r.MitreTechniques }),
+	"systemTags":            setTexts(func(r *store.Alert) *[]string { return &r.SystemTags }),
+	"comments":              setDocument(defender.Object.Array, func(r *store.Alert) *[]byte { return &r.Comments }),
+	"additionalData":        setDocument(defender.Object.Object, func(r *store.Alert) *[]byte { return &r.AdditionalData }),
+	"customDetails":         setDocument(defender.Object.Object, func(r *store.Alert) *[]byte { return &r.CustomDetails }),
+	"createdDateTime":       setInstant(func(r *store.Alert) **time.Time { return &r.CreatedDateTime }),
+	"lastUpdateDateTime":    setValue(defender.Object.Time, setAlertUpdate),
+	"resolvedDateTime":      setInstant(func(r *store.Alert) **time.Time { return &r.ResolvedDateTime }),
+	"firstActivityDateTime": setInstant(func(r *store.Alert) **time.Time { return &r.FirstActivityDateTime }),
+	"lastActivityDateTime":  setInstant(func(r *store.Alert) **time.Time { return &r.LastActivityDateTime }),
+	"alertWebUrl":           setText(func(r *store.Alert) **string { return &r.AlertWebURL }),
+	"incidentWebUrl":        setText(func(r *store.Alert) **string { return &r.IncidentWebURL }),
 }
 
 // olderAlert is an alert of api.security.microsoft.com.
@@ -99,15 +99,15 @@ var alertSources = map[defender.Dialect]alertSource{
 		[]evidenceSource{{"devices", olderDeviceKind}, {"entities", olderEntityKind}}},
 }
 
-// parent is the incident that an alert came in; the zero value is none.
-type parent struct {
+// alertParent is the incident that an alert came in; the zero value is none.
+type alertParent struct {
 	incidentID *int64
 	updated    time.Time
 }
 
 // alert makes one served alert a row, or quarantines it. It returns when the
 // alert says it was last updated, zero when it does not say.
-func (t *translator) alert(expected defender.Dialect, served jsontext.Value, from parent) time.Time {
+func (t *translator) alert(expected defender.Dialect, served jsontext.Value, from alertParent) time.Time {
 	o, err := defender.ParseObject(served)
 	if err != nil {
 		t.quarantine(kindAlert, "", served, err)
@@ -116,7 +116,7 @@ func (t *translator) alert(expected defender.Dialect, served jsontext.Value, fro
 	source := alertSources[dialectOf(expected, o, "id", "alertId")]
 	x := scope{t: t, object: "alert"}
 	row := store.Alert{TenantID: t.tenantID, SyncedAt: t.at, Served: served}
-	fill(x, source.shape, &row, o, reportNew)
+	fillRow(x, source.shape, &row, o, reportNew)
 	updated := row.LastUpdateDateTime
 	if err := t.finishAlert(x, source, &row, o, from); err != nil {
 		t.quarantine(kindAlert, rawID(o, source.id), served, err)
@@ -128,7 +128,7 @@ func (t *translator) alert(expected defender.Dialect, served jsontext.Value, fro
 
 // finishAlert settles what needs the whole alert. Its error is why the alert
 // can't be a row.
-func (t *translator) finishAlert(x scope, source alertSource, row *store.Alert, o defender.Object, from parent) error {
+func (t *translator) finishAlert(x scope, source alertSource, row *store.Alert, o defender.Object, from alertParent) error {
 	id, _, err := textOrDigits(o, source.id)
 	if err != nil {
 		return err
@@ -144,7 +144,7 @@ func (t *translator) finishAlert(x scope, source alertSource, row *store.Alert, 
 	if row.IncidentID == nil && from.incidentID != nil {
 		row.IncidentID, adopted = from.incidentID, incidentKey(*from.incidentID)
 	}
-	if row.Raw, err = store.CleanJSON(without(o, source.lists()...)); err != nil {
+	if row.Raw, err = store.CleanJSON(documentWithout(o, source.lists()...)); err != nil {
 		return err
 	}
 	evidence, err := t.evidence(x, row, source.evidence, o)
@@ -156,7 +156,7 @@ func (t *translator) finishAlert(x scope, source alertSource, row *store.Alert, 
 }
 
 // updated is when the alert was last updated, by the best that is known of it.
-func (x scope) updated(row *store.Alert, name string, o defender.Object, from parent) (time.Time, error) {
+func (x scope) updated(row *store.Alert, name string, o defender.Object, from alertParent) (time.Time, error) {
 	if !row.LastUpdateDateTime.IsZero() {
 		return row.LastUpdateDateTime, nil
 	}

@@ -69,7 +69,7 @@ func (t *translator) oneEvidence(source evidenceSource, served jsontext.Value) (
 	}
 	kind := source.kind(x, o)
 	row.EvidenceType = kind.name
-	fill(x, kind.shape, &row, o, nil)
+	fillRow(x, kind.shape, &row, o, nil)
 	return row, nil
 }
 
@@ -101,10 +101,10 @@ func olderEntityKind(x scope, o defender.Object) evidenceKind {
 	if err != nil {
 		x.misfit("entityType", err)
 	}
-	if name, ok := olderEntities[fold(served)]; ok {
+	if name, ok := olderEntities[foldSpelling(served)]; ok {
 		return evidenceKind{name, olderEntity}
 	}
-	if fold(served) == "registry" {
+	if foldSpelling(served) == "registry" {
 		return evidenceKind{registryKind(o), olderEntity}
 	}
 	if name := snakeCase(served); evidenceNames[name] {
@@ -128,7 +128,7 @@ func registryKind(o defender.Object) string {
 // that named the others.
 func (x scope) unknownEvidence(property, served, name string) string {
 	x.change(property, unknownEvidenceType, served)
-	if name = snakeCase(brief(name)); name == "" {
+	if name = snakeCase(briefly(name)); name == "" {
 		return untypedEvidence
 	}
 	return name

@@ -63,36 +63,36 @@ var (
 		"resource_type":              func(e *evidence) **string { return &e.ResourceType },
 	}
 	evidenceSetters = shape[evidence]{
-		"created_date_time":  instant(func(e *evidence) **time.Time { return &e.CreatedDateTime }),
-		"verdict":            member(enumVerdict, func(e *evidence) **string { return &e.Verdict }),
-		"remediation_status": member(enumRemediationStatus, func(e *evidence) **string { return &e.RemediationStatus }),
-		"roles":              members(enumRole, func(e *evidence) *[]string { return &e.Roles }),
-		"detailed_roles":     texts(func(e *evidence) *[]string { return &e.DetailedRoles }),
-		"tags":               texts(func(e *evidence) *[]string { return &e.Tags }),
+		"created_date_time":  setInstant(func(e *evidence) **time.Time { return &e.CreatedDateTime }),
+		"verdict":            setMember(enumVerdict, func(e *evidence) **string { return &e.Verdict }),
+		"remediation_status": setMember(enumRemediationStatus, func(e *evidence) **string { return &e.RemediationStatus }),
+		"roles":              setMembers(enumRole, func(e *evidence) *[]string { return &e.Roles }),
+		"detailed_roles":     setTexts(func(e *evidence) *[]string { return &e.DetailedRoles }),
+		"tags":               setTexts(func(e *evidence) *[]string { return &e.Tags }),
 
-		"os_build":             integer(func(e *evidence) **int64 { return &e.OSBuild }),
-		"health_status":        member(enumHealthStatus, func(e *evidence) **string { return &e.HealthStatus }),
-		"risk_score":           member(enumRiskScore, func(e *evidence) **string { return &e.RiskScore }),
-		"onboarding_status":    member(enumOnboardingStatus, func(e *evidence) **string { return &e.OnboardingStatus }),
-		"defender_av_status":   member(enumDefenderAVStatus, func(e *evidence) **string { return &e.DefenderAVStatus }),
-		"first_seen_date_time": instant(func(e *evidence) **time.Time { return &e.FirstSeenDateTime }),
+		"os_build":             setInteger(func(e *evidence) **int64 { return &e.OSBuild }),
+		"health_status":        setMember(enumHealthStatus, func(e *evidence) **string { return &e.HealthStatus }),
+		"risk_score":           setMember(enumRiskScore, func(e *evidence) **string { return &e.RiskScore }),
+		"onboarding_status":    setMember(enumOnboardingStatus, func(e *evidence) **string { return &e.OnboardingStatus }),
+		"defender_av_status":   setMember(enumDefenderAVStatus, func(e *evidence) **string { return &e.DefenderAVStatus }),
+		"first_seen_date_time": setInstant(func(e *evidence) **time.Time { return &e.FirstSeenDateTime }),
 
-		"file_size":                         integer(func(e *evidence) **int64 { return &e.FileSize }),
-		"detection_status":                  member(enumDetectionStatus, func(e *evidence) **string { return &e.DetectionStatus }),
-		"process_id":                        integer(func(e *evidence) **int64 { return &e.ProcessID }),
-		"process_creation_date_time":        instant(func(e *evidence) **time.Time { return &e.ProcessCreationDateTime }),
-		"parent_process_id":                 integer(func(e *evidence) **int64 { return &e.ParentProcessID }),
-		"parent_process_creation_date_time": instant(func(e *evidence) **time.Time { return &e.ParentProcessCreationDateTime }),
-		"received_date_time":                instant(func(e *evidence) **time.Time { return &e.ReceivedDateTime }),
-		"email_count":                       integer(func(e *evidence) **int64 { return &e.EmailCount }),
+		"file_size":                         setInteger(func(e *evidence) **int64 { return &e.FileSize }),
+		"detection_status":                  setMember(enumDetectionStatus, func(e *evidence) **string { return &e.DetectionStatus }),
+		"process_id":                        setInteger(func(e *evidence) **int64 { return &e.ProcessID }),
+		"process_creation_date_time":        setInstant(func(e *evidence) **time.Time { return &e.ProcessCreationDateTime }),
+		"parent_process_id":                 setInteger(func(e *evidence) **int64 { return &e.ParentProcessID }),
+		"parent_process_creation_date_time": setInstant(func(e *evidence) **time.Time { return &e.ParentProcessCreationDateTime }),
+		"received_date_time":                setInstant(func(e *evidence) **time.Time { return &e.ReceivedDateTime }),
+		"email_count":                       setInteger(func(e *evidence) **int64 { return &e.EmailCount }),
 	}
 )
 
-// columns is the shape of properties and their columns, written with spaces
+// evidenceColumns is the shape of properties and their columns, written with spaces
 // between them as property:column, or as the property alone when its column has
 // its name. A question mark after it gives another property first claim to the
 // column. A column that does not exist is a mistake in this package: it panics.
-func columns(properties string) shape[evidence] {
+func evidenceColumns(properties string) shape[evidence] {
 	s := make(shape[evidence])
 	for _, spec := range strings.Fields(properties) {
 		spec, second := strings.CutSuffix(spec, "?")
@@ -105,9 +105,9 @@ func columns(properties string) shape[evidence] {
 		case set == nil && accessor == nil:
 			panic("no evidence column " + column)
 		case set == nil && second:
-			set = textElse(accessor)
+			set = setTextElse(accessor)
 		case set == nil:
-			set = label(accessor)
+			set = setLabel(accessor)
 		}
 		s[property] = set
 	}

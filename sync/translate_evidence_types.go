@@ -7,23 +7,23 @@ import (
 )
 
 // anyEvidence is what all evidence of Graph has.
-var anyEvidence = columns("createdDateTime verdict remediationStatus remediationStatusDetails roles detailedRoles tags")
+var anyEvidence = evidenceColumns("createdDateTime verdict remediationStatus remediationStatusDetails roles detailedRoles tags")
 
 // Parts that several types of evidence have inside.
 var (
-	accountPart  = columns("accountName domainName userSid azureAdUserId userPrincipalName? displayName?")
-	filePart     = columns("fileName filePath fileSize sha1 sha256 md5")
-	parentPart   = columns("fileName:parent_process_file_name filePath:parent_process_file_path")
-	ipPart       = columns("ipAddress countryLetterCode")
-	resourcePart = columns("resourceId resourceName? resourceType")
-	userPart     = shape[evidence]{"userAccount": within(accountPart)}
-	devicePart   = columns("hostName deviceDnsName mdeDeviceId azureAdDeviceId osPlatform osBuild version healthStatus riskScore" +
+	accountPart  = evidenceColumns("accountName domainName userSid azureAdUserId userPrincipalName? displayName?")
+	filePart     = evidenceColumns("fileName filePath fileSize sha1 sha256 md5")
+	parentPart   = evidenceColumns("fileName:parent_process_file_name filePath:parent_process_file_path")
+	ipPart       = evidenceColumns("ipAddress countryLetterCode")
+	resourcePart = evidenceColumns("resourceId resourceName? resourceType")
+	userPart     = shape[evidence]{"userAccount": setWithin(accountPart)}
+	devicePart   = evidenceColumns("hostName deviceDnsName mdeDeviceId azureAdDeviceId osPlatform osBuild version healthStatus riskScore" +
 		" onboardingStatus defenderAvStatus rbacGroupName lastIpAddress lastExternalIpAddress firstSeenDateTime")
 )
 
-// part is the shape of one property that holds an object.
-func part(property string, inner shape[evidence]) shape[evidence] {
-	return shape[evidence]{property: within(inner)}
+// evidencePart is the shape of one property that holds an object.
+func evidencePart(property string, inner shape[evidence]) shape[evidence] {
+	return shape[evidence]{property: setWithin(inner)}
 }
 
 // graphEvidence is every type of evidence of Graph by the last part of its
@@ -32,71 +32,71 @@ var graphEvidence = evidenceKinds(map[string]shape[evidence]{
 	// Accounts, devices and what happens on them.
 	"userEvidence":   userPart,
 	"deviceEvidence": devicePart,
-	"fileEvidence":   merged(columns("detectionStatus mdeDeviceId"), part("fileDetails", filePart)),
-	"processEvidence": merged(columns("detectionStatus mdeDeviceId parentProcessCreationDateTime parentProcessId"+
+	"fileEvidence":   mergedShapes(evidenceColumns("detectionStatus mdeDeviceId"), evidencePart("fileDetails", filePart)),
+	"processEvidence": mergedShapes(evidenceColumns("detectionStatus mdeDeviceId parentProcessCreationDateTime parentProcessId"+
 		" processCommandLine processCreationDateTime processId"),
-		part("imageFile", filePart), part("parentProcessImageFile", parentPart), userPart),
-	"registryKeyEvidence":           columns("registryHive registryKey"),
-	"registryValueEvidence":         columns("mdeDeviceId registryHive registryKey registryValue registryValueName registryValueType"),
-	"securityGroupEvidence":         columns("securityGroupId displayName friendlyName:display_name?"),
-	"activeDirectoryDomainEvidence": columns("activeDirectoryDomainName:domain_name"),
-	"malwareEvidence":               columns("name:display_name"),
+		evidencePart("imageFile", filePart), evidencePart("parentProcessImageFile", parentPart), userPart),
+	"registryKeyEvidence":           evidenceColumns("registryHive registryKey"),
+	"registryValueEvidence":         evidenceColumns("mdeDeviceId registryHive registryKey registryValue registryValueName registryValueType"),
+	"securityGroupEvidence":         evidenceColumns("securityGroupId displayName friendlyName:display_name?"),
+	"activeDirectoryDomainEvidence": evidenceColumns("activeDirectoryDomainName:domain_name"),
+	"malwareEvidence":               evidenceColumns("name:display_name"),
 	"fileHashEvidence":              {"value": fileHash},
-	"hostLogonSessionEvidence":      merged(part("account", userPart), part("host", devicePart)),
-	"cloudLogonSessionEvidence":     merged(columns("deviceName:host_name operatingSystem:os_platform"), part("account", userPart)),
+	"hostLogonSessionEvidence":      mergedShapes(evidencePart("account", userPart), evidencePart("host", devicePart)),
+	"cloudLogonSessionEvidence":     mergedShapes(evidenceColumns("deviceName:host_name operatingSystem:os_platform"), evidencePart("account", userPart)),
 	"cloudLogonRequestEvidence":     {},
 
 	// The network.
 	"ipEvidence":  ipPart,
-	"urlEvidence": columns("url"),
-	"dnsEvidence": merged(columns("domainName"), part("hostIpAddress", ipPart)),
+	"urlEvidence": evidenceColumns("url"),
+	"dnsEvidence": mergedShapes(evidenceColumns("domainName"), evidencePart("hostIpAddress", ipPart)),
 	// One address has room: the one that was talked to.
-	"networkConnectionEvidence": part("destinationAddress", ipPart),
-	"nicEvidence":               part("ipAddress", ipPart),
-	"ioTDeviceEvidence": merged(columns("deviceName:host_name operatingSystem:os_platform"),
-		part("ipAddress", ipPart), part("ioTHub", resourcePart)),
+	"networkConnectionEvidence": evidencePart("destinationAddress", ipPart),
+	"nicEvidence":               evidencePart("ipAddress", ipPart),
+	"ioTDeviceEvidence": mergedShapes(evidenceColumns("deviceName:host_name operatingSystem:os_platform"),
+		evidencePart("ipAddress", ipPart), evidencePart("ioTHub", resourcePart)),
 
 	// Mail and messages.
-	"mailboxEvidence":              merged(columns("displayName primaryAddress upn:user_principal_name"), userPart),
-	"mailboxConfigurationEvidence": columns("displayName mailboxPrimaryAddress:primary_address upn:user_principal_name"),
-	"mailClusterEvidence":          columns("clusterBy clusterByValue emailCount"),
-	"analyzedMessageEvidence": merged(columns("deliveryAction deliveryLocation internetMessageId networkMessageId"+
+	"mailboxEvidence":              mergedShapes(evidenceColumns("displayName primaryAddress upn:user_principal_name"), userPart),
+	"mailboxConfigurationEvidence": evidenceColumns("displayName mailboxPrimaryAddress:primary_address upn:user_principal_name"),
+	"mailClusterEvidence":          evidenceColumns("clusterBy clusterByValue emailCount"),
+	"analyzedMessageEvidence": mergedShapes(evidenceColumns("deliveryAction deliveryLocation internetMessageId networkMessageId"+
 		" receivedDateTime recipientEmailAddress senderIp subject"),
-		part("p2Sender", columns("emailAddress:sender_address")), part("p1Sender", columns("emailAddress:sender_address?"))),
-	"submissionMailEvidence": columns("networkMessageId recipient:recipient_email_address sender:sender_address senderIp subject"),
-	"teamsMessageEvidence": merged(columns("receivedDateTime senderFromAddress:sender_address senderIP subject"), shape[evidence]{
-		"deliveryAction":   member(enumTeamsAction, evidenceTexts["delivery_action"]),
-		"deliveryLocation": member(enumTeamsLocation, evidenceTexts["delivery_location"]),
+		evidencePart("p2Sender", evidenceColumns("emailAddress:sender_address")), evidencePart("p1Sender", evidenceColumns("emailAddress:sender_address?"))),
+	"submissionMailEvidence": evidenceColumns("networkMessageId recipient:recipient_email_address sender:sender_address senderIp subject"),
+	"teamsMessageEvidence": mergedShapes(evidenceColumns("receivedDateTime senderFromAddress:sender_address senderIP subject"), shape[evidence]{
+		"deliveryAction":   setMember(enumTeamsAction, evidenceTexts["delivery_action"]),
+		"deliveryLocation": setMember(enumTeamsLocation, evidenceTexts["delivery_location"]),
 	}),
 
 	// Applications.
-	"oauthApplicationEvidence": columns("appId displayName objectId"),
-	"cloudApplicationEvidence": columns("appId displayName"),
-	"servicePrincipalEvidence": columns("appId servicePrincipalName:display_name servicePrincipalObjectId:object_id"),
-	"aiAgentEvidence":          columns("agentId:object_id agentName:display_name"),
+	"oauthApplicationEvidence": evidenceColumns("appId displayName objectId"),
+	"cloudApplicationEvidence": evidenceColumns("appId displayName"),
+	"servicePrincipalEvidence": evidenceColumns("appId servicePrincipalName:display_name servicePrincipalObjectId:object_id"),
+	"aiAgentEvidence":          evidenceColumns("agentId:object_id agentName:display_name"),
 
 	// Cloud resources.
 	"azureResourceEvidence":       resourcePart,
-	"amazonResourceEvidence":      columns("amazonResourceId:resource_id resourceName resourceType"),
-	"googleCloudResourceEvidence": columns("fullResourceName:resource_id resourceName resourceType"),
-	"blobContainerEvidence":       merged(columns("name:resource_name url"), part("storageResource", resourcePart)),
-	"blobEvidence":                columns("name:resource_name url"),
-	"sasTokenEvidence":            part("storageResource", resourcePart),
-	"gitHubOrganizationEvidence":  columns("displayName login:account_name orgId:object_id webUrl:url"),
-	"gitHubRepoEvidence":          columns("login:account_name repoId:object_id baseUrl:url"),
-	"gitHubUserEvidence":          columns("name:display_name login:account_name userId:object_id webUrl:url email:primary_address"),
+	"amazonResourceEvidence":      evidenceColumns("amazonResourceId:resource_id resourceName resourceType"),
+	"googleCloudResourceEvidence": evidenceColumns("fullResourceName:resource_id resourceName resourceType"),
+	"blobContainerEvidence":       mergedShapes(evidenceColumns("name:resource_name url"), evidencePart("storageResource", resourcePart)),
+	"blobEvidence":                evidenceColumns("name:resource_name url"),
+	"sasTokenEvidence":            evidencePart("storageResource", resourcePart),
+	"gitHubOrganizationEvidence":  evidenceColumns("displayName login:account_name orgId:object_id webUrl:url"),
+	"gitHubRepoEvidence":          evidenceColumns("login:account_name repoId:object_id baseUrl:url"),
+	"gitHubUserEvidence":          evidenceColumns("name:display_name login:account_name userId:object_id webUrl:url email:primary_address"),
 
 	// Containers.
-	"containerEvidence":                columns("name:resource_name containerId:resource_id"),
-	"containerImageEvidence":           columns("imageId:resource_id"),
-	"containerRegistryEvidence":        columns("registry:resource_name"),
-	"kubernetesClusterEvidence":        merged(columns("name:resource_name version"), part("cloudResource", resourcePart)),
-	"kubernetesControllerEvidence":     columns("name:resource_name type:resource_type"),
-	"kubernetesNamespaceEvidence":      columns("name:resource_name"),
-	"kubernetesPodEvidence":            merged(columns("name:resource_name"), part("podIp", ipPart)),
-	"kubernetesSecretEvidence":         columns("name:resource_name secretType:resource_type"),
-	"kubernetesServiceAccountEvidence": columns("name:resource_name"),
-	"kubernetesServiceEvidence":        merged(columns("name:resource_name serviceType:resource_type"), part("clusterIP", ipPart)),
+	"containerEvidence":                evidenceColumns("name:resource_name containerId:resource_id"),
+	"containerImageEvidence":           evidenceColumns("imageId:resource_id"),
+	"containerRegistryEvidence":        evidenceColumns("registry:resource_name"),
+	"kubernetesClusterEvidence":        mergedShapes(evidenceColumns("name:resource_name version"), evidencePart("cloudResource", resourcePart)),
+	"kubernetesControllerEvidence":     evidenceColumns("name:resource_name type:resource_type"),
+	"kubernetesNamespaceEvidence":      evidenceColumns("name:resource_name"),
+	"kubernetesPodEvidence":            mergedShapes(evidenceColumns("name:resource_name"), evidencePart("podIp", ipPart)),
+	"kubernetesSecretEvidence":         evidenceColumns("name:resource_name secretType:resource_type"),
+	"kubernetesServiceAccountEvidence": evidenceColumns("name:resource_name"),
+	"kubernetesServiceEvidence":        mergedShapes(evidenceColumns("name:resource_name serviceType:resource_type"), evidencePart("clusterIP", ipPart)),
 })
 
 // evidenceKinds names each type by the rule for columns, and adds to its shape
@@ -104,7 +104,7 @@ var graphEvidence = evidenceKinds(map[string]shape[evidence]{
 func evidenceKinds(shapes map[string]shape[evidence]) map[string]evidenceKind {
 	kinds := make(map[string]evidenceKind, len(shapes))
 	for name, s := range shapes {
-		kinds[name] = evidenceKind{snakeCase(strings.TrimSuffix(name, "Evidence")), merged(anyEvidence, s)}
+		kinds[name] = evidenceKind{snakeCase(strings.TrimSuffix(name, "Evidence")), mergedShapes(anyEvidence, s)}
 	}
 	return kinds
 }
@@ -127,11 +127,11 @@ var olderEntities = map[string]string{
 
 // The older API's evidence. Newer answers of it have what olderAny lists.
 var (
-	olderAny = columns("evidenceCreationTime:created_date_time verdict remediationStatus remediationStatusDetails" +
+	olderAny = evidenceColumns("evidenceCreationTime:created_date_time verdict remediationStatus remediationStatusDetails" +
 		" detectionStatus roles detailedRoles tags")
-	olderDevice = merged(olderAny, devicePart, columns("mdatpDeviceId:mde_device_id deviceId:mde_device_id? aadDeviceId:azure_ad_device_id"+
+	olderDevice = mergedShapes(olderAny, devicePart, evidenceColumns("mdatpDeviceId:mde_device_id deviceId:mde_device_id? aadDeviceId:azure_ad_device_id"+
 		" firstSeen:first_seen_date_time"))
-	olderEntity = merged(olderAny, filePart, ipPart, columns("deviceId:mde_device_id"+
+	olderEntity = mergedShapes(olderAny, filePart, ipPart, evidenceColumns("deviceId:mde_device_id"+
 		" processId processCommandLine processCreationTime:process_creation_date_time"+
 		" parentProcessId parentProcessCreationTime:parent_process_creation_date_time"+
 		" parentProcessFileName parentProcessFilePath url"+
@@ -148,6 +148,6 @@ func fileHash(x scope, row *evidence, o defender.Object, name string) {
 	algorithm, _, _ := o.Text("algorithm")
 	switch algorithm = strings.ToLower(algorithm); algorithm {
 	case "sha1", "sha256", "md5":
-		text(evidenceTexts[algorithm])(x, row, o, name)
+		setText(evidenceTexts[algorithm])(x, row, o, name)
 	}
 }

@@ -20,15 +20,15 @@ type shape[R any] map[string]setter[R]
 // reported.
 type setter[R any] func(x scope, row *R, o defender.Object, name string)
 
-// fill sets the columns of row from the properties of o, and gives those that
+// fillRow sets the columns of row from the properties of o, and gives those that
 // the shape does not know to unknown, unless that is nil.
-func fill[R any](x scope, s shape[R], row *R, o defender.Object, unknown func(scope, string)) {
+func fillRow[R any](x scope, s shape[R], row *R, o defender.Object, unknown func(scope, string)) {
 	for _, name := range o.Names() {
 		set, known := s[name]
 		switch {
 		case set != nil:
 			set(x, row, o, name)
-		case !known && unknown != nil && !annotation(name):
+		case !known && unknown != nil && !isAnnotation(name):
 			unknown(x, name)
 		}
 	}
@@ -37,11 +37,11 @@ func fill[R any](x scope, s shape[R], row *R, o defender.Object, unknown func(sc
 // reportNew reports a property that the schema does not have.
 func reportNew(x scope, name string) { x.change(name, newProperty, "") }
 
-// annotation says whether a property is about the document instead of in it.
-func annotation(name string) bool { return strings.Contains(name, "@odata.") }
+// isAnnotation says whether a property is about the document instead of in it.
+func isAnnotation(name string) bool { return strings.Contains(name, "@odata.") }
 
-// merged is the union of shapes; of a name in several the last holds.
-func merged[R any](shapes ...shape[R]) shape[R] {
+// mergedShapes is the union of shapes; of a name in several the last holds.
+func mergedShapes[R any](shapes ...shape[R]) shape[R] {
 	all := make(shape[R])
 	for _, s := range shapes {
 		for name, set := range s {
@@ -51,8 +51,8 @@ func merged[R any](shapes ...shape[R]) shape[R] {
 	return all
 }
 
-// value sets a column to what get makes of the property.
-func value[R, V any](get func(defender.Object, string) (V, bool, error), set func(*R, V)) setter[R] {
+// setValue sets a column to what get makes of the property.
+func setValue[R, V any](get func(defender.Object, string) (V, bool, error), set func(*R, V)) setter[R] {
 	return func(x scope, row *R, o defender.Object, name string) {
 		v, ok, err := get(o, name)
 		switch {
@@ -64,20 +64,20 @@ func value[R, V any](get func(defender.Object, string) (V, bool, error), set fun
 	}
 }
 
-func text[R any](column func(*R) **string) setter[R] {
-	return value(defender.Object.Text, func(row *R, s string) {
+func setText[R any](column func(*R) **string) setter[R] {
+	return setValue(defender.Object.Text, func(row *R, s string) {
 		s = store.CleanText(s)
 		*column(row) = &s
 	})
 }
 
-// textElse sets a column that another property has first claim to.
-func textElse[R any](column func(*R) **string) setter[R] {
-	return unlessSet(column, text(column))
+// setTextElse sets a column that another property has first claim to.
+func setTextElse[R any](column func(*R) **string) setter[R] {
+	return setUnless(column, setText(column))
 }
 
-// unlessSet applies set where the column is empty or holds an empty text.
-func unlessSet[R any](column func(*R) **string, set setter[R]) setter[R] {
+// setUnless applies set where the column is empty or holds an empty text.
+func setUnless[R any](column func(*R) **string, set setter[R]) setter[R] {
 	return func(x scope, row *R, o defender.Object, name string) {
 		if c := *column(row); c == nil || *c == "" {
 			set(x, row, o, name)
@@ -85,9 +85,9 @@ func unlessSet[R any](column func(*R) **string, set setter[R]) setter[R] {
 	}
 }
 
-// label sets a text column from a text or a whole number.
-func label[R any](column func(*R) **string) setter[R] {
-	return value(textOrDigits, func(row *R, s string) {
+// setLabel sets a text column from a text or a whole number.
+func setLabel[R any](column func(*R) **string) setter[R] {
+	return setValue(textOrDigits, func(row *R, s string) {
 		s = store.CleanText(s)
 		*column(row) = &s
 	})
@@ -101,11 +101,11 @@ func textOrDigits(o defender.Object, name string) (string, bool, error) {
 	return o.Text(name)
 }
 
-func integer[R any](column func(*R) **int64) setter[R] {
-	return value(defender.Object.Int64, func(row *R, n int64) { *column(row) = &n })
+func setInteger[R any](column func(*R) **int64) setter[R] {
+	return setValue(defender.Object.Int64, func(row *R, n int64) { *column(row) = &n })
 }
 
-func integer32[R any](column func(*R) **int32) setter[R] {
+func setInteger32[R any](column func(*R) **int32) setter[R] {
 	get := func(o defender.Object, name string) (int32, bool, error) {
 		n, ok, err := o.Int64(name)
 		if n < math.MinInt32 || n > math.MaxInt32 {
@@ -113,23 +113,23 @@ func integer32[R any](column func(*R) **int32) setter[R] {
 		}
 		return int32(n), ok, err
 	}
-	return value(get, func(row *R, n int32) { *column(row) = &n })
+	return setValue(get, func(row *R, n int32) { *column(row) = &n })
 }
 
-func instant[R any](column func(*R) **time.Time) setter[R] {
-	return value(defender.Object.Time, func(row *R, at time.Time) {
+func setInstant[R any](column func(*R) **time.Time) setter[R] {
+	return setValue(defender.Object.Time, func(row *R, at time.Time) {
 		at = defender.TruncateMicro(at)
 		*column(row) = &at
 	})
 }
 
-func texts[R any](column func(*R) *[]string) setter[R] {
-	return value(defender.Object.Strings, func(row *R, all []string) { *column(row) = cleaned(all) })
+func setTexts[R any](column func(*R) *[]string) setter[R] {
+	return setValue(defender.Object.Strings, func(row *R, all []string) { *column(row) = cleaned(all) })
 }
 
-// textsElse sets a column that another property has first claim to.
-func textsElse[R any](column func(*R) *[]string) setter[R] {
-	set := texts(column)
+// setTextsElse sets a column that another property has first claim to.
+func setTextsElse[R any](column func(*R) *[]string) setter[R] {
+	set := setTexts(column)
 	return func(x scope, row *R, o defender.Object, name string) {
 		if len(*column(row)) == 0 {
 			set(x, row, o, name)
@@ -144,9 +144,9 @@ func cleaned(all []string) []string {
 	return all
 }
 
-// member sets a column to a member of an enum, in Graph's spelling whichever
+// setMember sets a column to a member of an enum, in Graph's spelling whichever
 // API served it.
-func member[R any](e enumeration, column func(*R) **string) setter[R] {
+func setMember[R any](e enumeration, column func(*R) **string) setter[R] {
 	return func(x scope, row *R, o defender.Object, name string) {
 		s, ok, err := o.Text(name)
 		switch {
@@ -159,8 +159,8 @@ func member[R any](e enumeration, column func(*R) **string) setter[R] {
 	}
 }
 
-// members sets a column to a list of members of an enum.
-func members[R any](e enumeration, column func(*R) *[]string) setter[R] {
+// setMembers sets a column to a list of members of an enum.
+func setMembers[R any](e enumeration, column func(*R) *[]string) setter[R] {
 	return func(x scope, row *R, o defender.Object, name string) {
 		all, ok, err := o.Strings(name)
 		if err != nil {
@@ -185,9 +185,9 @@ func (x scope) member(e enumeration, name, served string) string {
 	return m
 }
 
-// document sets a jsonb column to a property as served. kind is the getter of
+// setDocument sets a jsonb column to a property as served. kind is the getter of
 // the kind that it must be of.
-func document[R, V any](kind func(defender.Object, string) (V, bool, error), column func(*R) *[]byte) setter[R] {
+func setDocument[R, V any](kind func(defender.Object, string) (V, bool, error), column func(*R) *[]byte) setter[R] {
 	return func(x scope, row *R, o defender.Object, name string) {
 		_, ok, err := kind(o, name)
 		if ok && err == nil {
@@ -200,15 +200,15 @@ func document[R, V any](kind func(defender.Object, string) (V, bool, error), col
 	}
 }
 
-// within sets columns from the properties of a nested object.
-func within[R any](inner shape[R]) setter[R] {
+// setWithin sets columns from the properties of a nested object.
+func setWithin[R any](inner shape[R]) setter[R] {
 	return func(x scope, row *R, o defender.Object, name string) {
 		nested, ok, err := o.Object(name)
 		switch {
 		case err != nil:
 			x.misfit(name, err)
 		case ok:
-			fill(scope{x.t, x.object, x.at(name)}, inner, row, nested, nil)
+			fillRow(scope{x.t, x.object, x.at(name)}, inner, row, nested, nil)
 		}
 	}
 }

@@ -15,9 +15,9 @@ import (
 // the next time it is served.
 const translationVersion = 1
 
-// without is o as served less the arrays of the given names, which are rows of
+// documentWithout is o as served less the arrays of the given names, which are rows of
 // their own. What stands there instead of an array stays.
-func without(o defender.Object, arrays ...string) []byte {
+func documentWithout(o defender.Object, arrays ...string) []byte {
 	size := 2
 	for _, name := range o.Names() {
 		v, _ := o.Get(name)
@@ -133,7 +133,7 @@ func unannotated(doc []byte) []byte {
 		}
 		kind, n := d.StackIndex(d.StackDepth())
 		isName := kind == jsontext.KindBeginObject && n%2 == 1
-		if isName && tok.String() != notedType && annotation(tok.String()) {
+		if isName && tok.String() != notedType && isAnnotation(tok.String()) {
 			err = d.SkipValue()
 		} else {
 			err = e.WriteToken(tok)

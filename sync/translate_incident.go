@@ -16,26 +16,26 @@ var graphIncident = shape[store.Incident]{
 	"@odata.type":        nil,
 	"id":                 nil, // read first: without it there is no row
 	"alerts":             nil, // rows of their own
-	"redirectIncidentId": integer(func(r *store.Incident) **int64 { return &r.RedirectIncidentID }),
-	"displayName":        text(func(r *store.Incident) **string { return &r.DisplayName }),
-	"description":        text(func(r *store.Incident) **string { return &r.Description }),
-	"summary":            text(func(r *store.Incident) **string { return &r.Summary }),
-	"status":             member(enumIncidentStatus, func(r *store.Incident) **string { return &r.Status }),
-	"severity":           member(enumSeverity, func(r *store.Incident) **string { return &r.Severity }),
-	"classification":     member(enumClassification, func(r *store.Incident) **string { return &r.Classification }),
-	"determination":      member(enumDetermination, func(r *store.Incident) **string { return &r.Determination }),
-	"assignedTo":         text(func(r *store.Incident) **string { return &r.AssignedTo }),
-	"customTags":         texts(func(r *store.Incident) *[]string { return &r.CustomTags }),
-	"tags":               textsElse(func(r *store.Incident) *[]string { return &r.CustomTags }),
-	"systemTags":         texts(func(r *store.Incident) *[]string { return &r.SystemTags }),
+	"redirectIncidentId": setInteger(func(r *store.Incident) **int64 { return &r.RedirectIncidentID }),
+	"displayName":        setText(func(r *store.Incident) **string { return &r.DisplayName }),
+	"description":        setText(func(r *store.Incident) **string { return &r.Description }),
+	"summary":            setText(func(r *store.Incident) **string { return &r.Summary }),
+	"status":             setMember(enumIncidentStatus, func(r *store.Incident) **string { return &r.Status }),
+	"severity":           setMember(enumSeverity, func(r *store.Incident) **string { return &r.Severity }),
+	"classification":     setMember(enumClassification, func(r *store.Incident) **string { return &r.Classification }),
+	"determination":      setMember(enumDetermination, func(r *store.Incident) **string { return &r.Determination }),
+	"assignedTo":         setText(func(r *store.Incident) **string { return &r.AssignedTo }),
+	"customTags":         setTexts(func(r *store.Incident) *[]string { return &r.CustomTags }),
+	"tags":               setTextsElse(func(r *store.Incident) *[]string { return &r.CustomTags }),
+	"systemTags":         setTexts(func(r *store.Incident) *[]string { return &r.SystemTags }),
 	"comments":           incidentComments,
-	"createdDateTime":    instant(func(r *store.Incident) **time.Time { return &r.CreatedDateTime }),
-	"lastUpdateDateTime": value(defender.Object.Time, setIncidentUpdate),
-	"lastModifiedBy":     text(func(r *store.Incident) **string { return &r.LastModifiedBy }),
-	"tenantId":           text(func(r *store.Incident) **string { return &r.TenantID2 }),
-	"resolvingComment":   text(func(r *store.Incident) **string { return &r.ResolvingComment }),
-	"priorityScore":      integer32(func(r *store.Incident) **int32 { return &r.PriorityScore }),
-	"incidentWebUrl":     text(func(r *store.Incident) **string { return &r.IncidentWebURL }),
+	"createdDateTime":    setInstant(func(r *store.Incident) **time.Time { return &r.CreatedDateTime }),
+	"lastUpdateDateTime": setValue(defender.Object.Time, setIncidentUpdate),
+	"lastModifiedBy":     setText(func(r *store.Incident) **string { return &r.LastModifiedBy }),
+	"tenantId":           setText(func(r *store.Incident) **string { return &r.TenantID2 }),
+	"resolvingComment":   setText(func(r *store.Incident) **string { return &r.ResolvingComment }),
+	"priorityScore":      setInteger32(func(r *store.Incident) **int32 { return &r.PriorityScore }),
+	"incidentWebUrl":     setText(func(r *store.Incident) **string { return &r.IncidentWebURL }),
 }
 
 // olderIncident is the incident of api.security.microsoft.com.
@@ -99,7 +99,7 @@ func (t *translator) incident(expected defender.Dialect, served jsontext.Value) 
 	row := store.Incident{TenantID: t.tenantID, SyncedAt: t.at, Served: served}
 	id, identified, err := incidentID(o, source.id)
 	row.IncidentID = id
-	fill(x, source.shape, &row, o, reportNew)
+	fillRow(x, source.shape, &row, o, reportNew)
 	t.out.Times = append(t.out.Times, row.LastUpdateDateTime)
 	if err == nil {
 		err = t.finishIncident(x, source, &row, o)
@@ -109,7 +109,7 @@ func (t *translator) incident(expected defender.Dialect, served jsontext.Value) 
 	} else {
 		t.out.Incidents = append(t.out.Incidents, row)
 	}
-	from := parent{updated: row.LastUpdateDateTime}
+	from := alertParent{updated: row.LastUpdateDateTime}
 	if identified {
 		from.incidentID = &id
 	}
@@ -135,7 +135,7 @@ func (t *translator) finishIncident(x scope, source incidentSource, row *store.I
 		row.LastUpdateDateTime = *row.CreatedDateTime
 	}
 	var err error
-	if row.Raw, err = store.CleanJSON(without(o, "alerts")); err != nil {
+	if row.Raw, err = store.CleanJSON(documentWithout(o, "alerts")); err != nil {
 		return err
 	}
 	row.ContentHash = t.hash.sum(row.Raw)
@@ -143,7 +143,7 @@ func (t *translator) finishIncident(x scope, source incidentSource, row *store.I
 }
 
 // inlineAlerts makes rows of the alerts that came inside an incident.
-func (t *translator) inlineAlerts(x scope, d defender.Dialect, from parent, o defender.Object) {
+func (t *translator) inlineAlerts(x scope, d defender.Dialect, from alertParent, o defender.Object) {
 	alerts, _, err := o.Array("alerts")
 	if err != nil {
 		x.misfit("alerts", err)
@@ -167,10 +167,10 @@ func (x scope) untimed(name string, o defender.Object) {
 // rawID is the id of a record that can't be stored, as far as it has one.
 func rawID(o defender.Object, name string) string {
 	id, _, _ := textOrDigits(o, name)
-	return brief(id)
+	return briefly(id)
 }
 
-var commentsDocument = document(defender.Object.Array, func(r *store.Incident) *[]byte { return &r.Comments })
+var commentsDocument = setDocument(defender.Object.Array, func(r *store.Incident) *[]byte { return &r.Comments })
 
 // incidentComments keeps the comments as a document and makes rows of them.
 func incidentComments(x scope, row *store.Incident, o defender.Object, name string) {
@@ -184,26 +184,26 @@ func incidentComments(x scope, row *store.Incident, o defender.Object, name stri
 	commentsDocument(x, row, o, name)
 	inner := scope{x.t, x.object, x.at(name)}
 	for i, v := range served {
-		row.CommentRows = append(row.CommentRows, comment(inner, row, int32(i+1), v))
+		row.CommentRows = append(row.CommentRows, commentRow(inner, row, int32(i+1), v))
 	}
 }
 
 // commentShape takes the names of both APIs: Graph's own documentation uses both.
 var commentShape = shape[store.Comment]{
-	"comment":              text(func(r *store.Comment) **string { return &r.Comment }),
-	"createdByDisplayName": text(func(r *store.Comment) **string { return &r.CreatedByDisplayName }),
-	"createdBy":            textElse(func(r *store.Comment) **string { return &r.CreatedByDisplayName }),
-	"createdDateTime":      instant(func(r *store.Comment) **time.Time { return &r.CreatedDateTime }),
-	"createdTime":          instant(func(r *store.Comment) **time.Time { return &r.CreatedDateTime }),
+	"comment":              setText(func(r *store.Comment) **string { return &r.Comment }),
+	"createdByDisplayName": setText(func(r *store.Comment) **string { return &r.CreatedByDisplayName }),
+	"createdBy":            setTextElse(func(r *store.Comment) **string { return &r.CreatedByDisplayName }),
+	"createdDateTime":      setInstant(func(r *store.Comment) **time.Time { return &r.CreatedDateTime }),
+	"createdTime":          setInstant(func(r *store.Comment) **time.Time { return &r.CreatedDateTime }),
 }
 
-func comment(x scope, of *store.Incident, no int32, served jsontext.Value) store.Comment {
+func commentRow(x scope, of *store.Incident, no int32, served jsontext.Value) store.Comment {
 	row := store.Comment{TenantID: of.TenantID, IncidentID: of.IncidentID, CommentNo: no}
 	o, err := defender.ParseObject(served)
 	if err != nil {
 		x.misfit("", err)
 		return row
 	}
-	fill(x, commentShape, &row, o, nil)
+	fillRow(x, commentShape, &row, o, nil)
 	return row
 }

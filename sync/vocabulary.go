@@ -17,11 +17,11 @@ type enumeration struct {
 func newEnumeration(members string, former ...string) enumeration {
 	e := enumeration{make(map[string]string)}
 	for _, m := range append(strings.Fields(members), "unknownFutureValue") {
-		e.members[m], e.members[fold(m)] = m, m
+		e.members[m], e.members[foldSpelling(m)] = m, m
 	}
 	for _, f := range former {
 		spelling, m, _ := strings.Cut(f, " ")
-		e.members[spelling], e.members[fold(spelling)] = m, m
+		e.members[spelling], e.members[foldSpelling(spelling)] = m, m
 	}
 	return e
 }
@@ -32,7 +32,7 @@ func (e enumeration) member(served string) (member string, known bool) {
 	if m, ok := e.members[served]; ok {
 		return m, true
 	}
-	if m, ok := e.members[fold(served)]; ok {
+	if m, ok := e.members[foldSpelling(served)]; ok {
 		return m, true
 	}
 	return camelCase(served), false
@@ -98,9 +98,9 @@ var (
 	enumTeamsLocation    = newEnumeration("unknown teams quarantine failed")
 )
 
-// fold reduces a spelling to its letters and digits in lower case, so that
+// foldSpelling reduces a spelling to its letters and digits in lower case, so that
 // "Informational, expected activity" is informationalExpectedActivity.
-func fold(s string) string {
+func foldSpelling(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
 			return -1
