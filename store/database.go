@@ -1,0 +1,85 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// DatabaseInfo is what doctor tells about the database.
+type DatabaseInfo struct {
+	Version   string // such as "15.18 (Debian 15.18-0+deb12u1)"
+	VersionNo int    // such as 150018
+	Name      string
+	Role      string
+	SizeBytes int64
+	ReadOnly  bool // a standby, or a role that may only read
+
+	// MissingPrivileges is what the role lacks to migrate and to sync, each as the
+	// statement that grants it; empty when nothing is missing.
+	MissingPrivileges []string
+}
+
+// Database describes the database and what the role may do there.
+func (s *Store) Database(ctx context.Context) (DatabaseInfo, error) {
+	const describe = `
+		SELECT current_setting('server_version'), current_setting('server_version_num')::integer,
+			current_database(), current_user, pg_database_size(current_database()),
+			current_setting('transaction_read_only')::boolean,
+			-- To migrate: make the schemas, or be (of) the role that did.
+			CASE WHEN count(n.oid) = 2 THEN coalesce(bool_and(pg_has_role(n.nspowner, 'USAGE')), false)
+				ELSE has_database_privilege(current_database(), 'CREATE') END
+		FROM (VALUES ('defender'), ('sync')) AS v (name)
+		LEFT JOIN pg_namespace AS n ON n.nspname = v.name`
+	var d DatabaseInfo
+	var migrates bool
+	row := s.pool.QueryRow(ctx, describe)
+	if err := row.Scan(&d.Version, &d.VersionNo, &d.Name, &d.Role, &d.SizeBytes, &d.ReadOnly, &migrates); err != nil {
+		return DatabaseInfo{}, fmt.Errorf("store: describe database: %w", err)
+	}
+	role := pgx.Identifier{d.Role}.Sanitize()
+	if !migrates {
+		d.MissingPrivileges = append(d.MissingPrivileges,
+			fmt.Sprintf("GRANT CREATE ON DATABASE %s TO %s", pgx.Identifier{d.Name}.Sanitize(), role))
+	}
+	missing, err := s.missingGrants(ctx, role)
+	if err != nil {
+		return DatabaseInfo{}, fmt.Errorf("store: list privileges: %w", err)
+	}
+	d.MissingPrivileges = append(d.MissingPrivileges, missing...)
+	return d, nil
+}
+
+// missingGrants returns what the role lacks to read and write the tables that exist.
+func (s *Store) missingGrants(ctx context.Context, role string) ([]string, error) {
+	const lacking = `
+		SELECT n.nspname,
+			NOT has_schema_privilege(n.oid, 'USAGE'),
+			coalesce(bool_or(NOT (
+				has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+				AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')
+			)), false)
+		FROM pg_namespace AS n
+		LEFT JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p')
+		WHERE n.nspname IN ('defender', 'sync')
+		GROUP BY n.oid, n.nspname
+		ORDER BY n.nspname`
+	rows, err := s.pool.Query(ctx, lacking)
+	if err != nil {
+		return nil, err
+	}
+	var missing []string
+	var schema string
+	var usage, tables bool
+	_, err = pgx.ForEachRow(rows, []any{&schema, &usage, &tables}, func() error {
+		if usage {
+			missing = append(missing, fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s", schema, role))
+		}
+		if tables {
+			missing = append(missing, fmt.Sprintf("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %s TO %s", schema, role))
+		}
+		return nil
+	})
+	return missing, err
+}

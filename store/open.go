@@ -1,0 +1,140 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Store is the database. It is safe for concurrent use.
+type Store struct{ pool *pgxpool.Pool }
+
+// Open connects to the database at url (a PostgreSQL URL or key=value string)
+// with at most maxConns connections; 0 leaves the number to pgx. Every time it
+// later returns is in UTC. The error is one sentence and holds no password.
+func Open(ctx context.Context, url string, maxConns int) (*Store, error) {
+	config, err := poolConfig(url, maxConns)
+	if err != nil {
+		return nil, err
+	}
+	return openPool(ctx, config)
+}
+
+// poolConfig returns pgx's settings for url.
+func poolConfig(url string, maxConns int) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		// pgx's error quotes the string, with the password only where it could find one to hide.
+		return nil, errors.New("store: the database URL is not one that PostgreSQL understands; it looks like postgres://user:password@host:5432/database")
+	}
+	if maxConns > 0 {
+		config.MaxConns = int32(maxConns)
+	}
+	params := config.ConnConfig.RuntimeParams
+	if params["application_name"] == "" {
+		params["application_name"] = "defendersync"
+	}
+	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		conn.TypeMap().RegisterType(&pgtype.Type{
+			Name: "timestamptz", OID: pgtype.TimestamptzOID,
+			Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+		})
+		return nil
+	}
+	return config, nil
+}
+
+// openPool connects once, so that a wrong address is told now.
+func openPool(ctx context.Context, config *pgxpool.Config) (*Store, error) {
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err == nil {
+		err = pool.Ping(ctx)
+	}
+	if err != nil {
+		if pool != nil {
+			pool.Close()
+		}
+		return nil, explainConnect(config.ConnConfig, err)
+	}
+	return &Store{pool: pool}, nil
+}
+
+// explainConnect says in one sentence what to change about the connection.
+func explainConnect(c *pgx.ConnConfig, err error) error {
+	hint := "is the server running there, and does database.url name the right host and port?"
+	switch code(err) {
+	case "28P01":
+		hint = "the password is wrong"
+	case "28000":
+		hint = "the server's pg_hba.conf does not let this user in from here"
+	case "3D000":
+		hint = "there is no such database; create it first"
+	case "53300":
+		hint = "the server has no connection left; lower database.max_connections"
+	}
+	var reason *pgconn.ConnectError
+	if errors.As(err, &reason) {
+		err = errors.Unwrap(reason)
+	}
+	return fmt.Errorf("store: cannot connect to database %q on %s:%d as %q (%s): %w", c.Database, c.Host, c.Port, c.User, hint, err)
+}
+
+// Close waits for connections in use and closes all.
+func (s *Store) Close() { s.pool.Close() }
+
+// Ping reports whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.pool.Ping(ctx); err != nil {
+		return fmt.Errorf("store: ping: %w", err)
+	}
+	return nil
+}
+
+// Pool returns the connections, for the migrations.
+func (s *Store) Pool() *pgxpool.Pool { return s.pool }
+
+// inTx runs f in one transaction, again where PostgreSQL asks for it.
+func (s *Store) inTx(ctx context.Context, f func(pgx.Tx) error) error {
+	const attempts = 5
+	var err error
+	for range attempts {
+		err = pgx.BeginFunc(ctx, s.pool, f)
+		if c := code(err); c != "40001" && c != "40P01" { // serialization failure, deadlock
+			return err
+		}
+	}
+	return err
+}
+
+// code returns the SQLSTATE of err, or "".
+func code(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code
+	}
+	return ""
+}
+
+// isDataError reports whether PostgreSQL refused a value, not the work: it
+// would refuse the same value again.
+func isDataError(err error) bool {
+	c := code(err)
+	if len(c) != 5 {
+		return false
+	}
+	return c[:2] == "22" || c[:2] == "54" || c == "23502" || c == "23514"
+}
+
+// orNull returns nil for "", which is stored as NULL.
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}

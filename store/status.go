@@ -1,0 +1,132 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// StreamState is how one stream of one tenant stands.
+type StreamState struct {
+	TenantID, Stream string
+	Checkpoint       Checkpoint // Revision 0 before the first commit
+	LastRun          *Run       // nil before the first
+	LastSuccess      *Run       // the last with outcome "complete" or "incomplete"
+	Gaps             int        // ranges in sync.gaps
+	GapsTotal        time.Duration
+	Quarantine       int // records in sync.quarantine
+}
+
+// streamKey names one stream of one tenant.
+type streamKey struct{ tenantID, stream string }
+
+// StreamStates returns every stream that ever ran, sorted by tenant and name.
+// It reads none of the tables that grow with the tenant.
+func (s *Store) StreamStates(ctx context.Context) ([]StreamState, error) {
+	const checkpoints = `
+		SELECT tenant_id, stream, start_time, watermark, next_from, resume_point, window_width, passed_at, rows, revision
+		FROM sync.checkpoints`
+	const gaps = `
+		SELECT tenant_id, stream, count(*), sum(to_time - from_time)
+		FROM sync.gaps
+		GROUP BY tenant_id, stream`
+	const quarantine = `
+		SELECT tenant_id, stream, count(*)
+		FROM sync.quarantine
+		GROUP BY tenant_id, stream`
+	states := map[streamKey]*StreamState{}
+	of := func(tenantID, stream string) *StreamState {
+		k := streamKey{tenantID, stream}
+		if states[k] == nil {
+			states[k] = &StreamState{TenantID: tenantID, Stream: stream, Checkpoint: Checkpoint{TenantID: tenantID, Stream: stream}}
+		}
+		return states[k]
+	}
+	b := &pgx.Batch{}
+	queueEach(b, checkpoints, func(row pgx.Rows) error {
+		c, err := scanCheckpoint(row)
+		of(c.TenantID, c.Stream).Checkpoint = c
+		return err
+	})
+	queueLastRuns(b, of)
+	queueEach(b, gaps, func(row pgx.Rows) error {
+		var k streamKey
+		var n int
+		var total time.Duration
+		err := row.Scan(&k.tenantID, &k.stream, &n, &total)
+		state := of(k.tenantID, k.stream)
+		state.Gaps, state.GapsTotal = n, total
+		return err
+	})
+	queueEach(b, quarantine, func(row pgx.Rows) error {
+		var k streamKey
+		var n int
+		err := row.Scan(&k.tenantID, &k.stream, &n)
+		of(k.tenantID, k.stream).Quarantine = n
+		return err
+	})
+	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
+		return nil, fmt.Errorf("store: list streams: %w", err)
+	}
+	var all []StreamState
+	for _, state := range states {
+		all = append(all, *state)
+	}
+	slices.SortFunc(all, func(a, b StreamState) int {
+		return cmp.Or(strings.Compare(a.TenantID, b.TenantID), strings.Compare(a.Stream, b.Stream))
+	})
+	return all, nil
+}
+
+// queueLastRuns sets LastRun and LastSuccess of every stream.
+func queueLastRuns(b *pgx.Batch, of func(tenantID, stream string) *StreamState) {
+	const last = `
+		SELECT r.run_id, r.tenant_id, r.stream, r.command, r.started_at, r.finished_at, r.outcome, r.rows_read, r.rows_inserted,
+			r.rows_updated, r.rows_unchanged, r.calls, r.throttled_seconds, coalesce(r.error, ''), coalesce(r.warning, '')
+		FROM (SELECT DISTINCT tenant_id, stream FROM sync.runs) AS s
+		CROSS JOIN LATERAL (
+			SELECT *
+			FROM sync.runs AS r
+			WHERE r.tenant_id = s.tenant_id AND r.stream = s.stream
+			ORDER BY r.started_at DESC, r.run_id DESC
+			LIMIT 1
+		) AS r`
+	const success = `
+		SELECT r.run_id, r.tenant_id, r.stream, r.command, r.started_at, r.finished_at, r.outcome, r.rows_read, r.rows_inserted,
+			r.rows_updated, r.rows_unchanged, r.calls, r.throttled_seconds, coalesce(r.error, ''), coalesce(r.warning, '')
+		FROM (SELECT DISTINCT tenant_id, stream FROM sync.runs) AS s
+		CROSS JOIN LATERAL (
+			SELECT *
+			FROM sync.runs AS r
+			WHERE r.tenant_id = s.tenant_id AND r.stream = s.stream AND r.outcome IN ('complete', 'incomplete')
+			ORDER BY r.started_at DESC, r.run_id DESC
+			LIMIT 1
+		) AS r`
+	queueEach(b, last, func(row pgx.Rows) error {
+		r, err := scanRun(row)
+		of(r.TenantID, r.Stream).LastRun = &r
+		return err
+	})
+	queueEach(b, success, func(row pgx.Rows) error {
+		r, err := scanRun(row)
+		of(r.TenantID, r.Stream).LastSuccess = &r
+		return err
+	})
+}
+
+// queueEach runs a query and calls f for each row.
+func queueEach(b *pgx.Batch, sql string, f func(pgx.Rows) error) {
+	b.Queue(sql).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			if err := f(rows); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+}
