@@ -1,0 +1,187 @@
+package defendersim
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// FaultKind is what goes wrong.
+type FaultKind int
+
+const (
+	// FaultStatus answers with Status and Body; an empty body becomes an
+	// error in the API's own shape.
+	FaultStatus FaultKind = iota
+	// FaultThrottle answers 429, with a Retry-After when RetryAfter is not 0.
+	// The older API's body names the wait in any case.
+	FaultThrottle
+	// FaultCut closes the connection before a byte is sent.
+	FaultCut
+	// FaultCutHalf closes the connection after half of the body.
+	FaultCutHalf
+	// FaultTruncated sends half of the JSON as if it were all.
+	FaultTruncated
+	// FaultNotJSON answers 200 with Body, or with a page of HTML.
+	FaultNotJSON
+	// FaultSlow waits for Delay, then answers as usual.
+	FaultSlow
+	// FaultPartial answers 206 with a Warning header, and the last record of
+	// the page is missing.
+	FaultPartial
+	// FaultForeignNext sends the client to another host for the next page.
+	FaultForeignNext
+	// FaultDuplicate serves the first record of the page twice.
+	FaultDuplicate
+)
+
+// A Fault breaks some answers.
+type Fault struct {
+	Kind FaultKind
+	// Endpoint and Match choose the requests. The zero endpoint is any API
+	// endpoint, not the token's; a nil Match is any request.
+	Endpoint Endpoint
+	Match    func(*http.Request) bool
+	Skip     int // that many of the chosen requests pass first
+	Times    int // that many are hit then; 0 means all
+
+	Status     int
+	Body       string
+	RetryAfter time.Duration
+	Delay      time.Duration // before the answer, of any kind
+
+	seen int
+}
+
+type faults struct {
+	mu   sync.Mutex
+	list []*Fault
+}
+
+// Inject switches a fault on. The function it returns switches it off. Of
+// several faults that choose a request the one injected first has it.
+func (s *Sim) Inject(f Fault) (remove func()) {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	p := &f
+	s.faults.list = append(s.faults.list, p)
+	return func() {
+		s.faults.mu.Lock()
+		defer s.faults.mu.Unlock()
+		s.faults.list = slices.DeleteFunc(s.faults.list, func(x *Fault) bool { return x == p })
+	}
+}
+
+// ClearFaults switches every injected fault off. Poison and overlays stay.
+func (s *Sim) ClearFaults() {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.list = nil
+}
+
+// take returns the fault that hits a request, nil if none does.
+func (fs *faults) take(c *call) *Fault {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for _, f := range fs.list {
+		if !f.chooses(c) {
+			continue
+		}
+		f.seen++
+		if f.seen > f.Skip && (f.Times == 0 || f.seen <= f.Skip+f.Times) {
+			hit := *f
+			return &hit
+		}
+	}
+	return nil
+}
+
+func (f *Fault) chooses(c *call) bool {
+	if f.Endpoint != c.endpoint && (f.Endpoint != "" || c.endpoint == Token) {
+		return false
+	}
+	return f.Match == nil || f.Match(c.Request)
+}
+
+// wait sits out the delay; false means that the client has gone.
+func (f *Fault) wait(ctx context.Context) bool {
+	if f.Delay <= 0 {
+		return true
+	}
+	t := time.NewTimer(f.Delay)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// instead is the answer of a fault that leaves nothing of the real one; nil
+// when the real one is wanted.
+func (f *Fault) instead(c *call) *answer {
+	if f == nil {
+		return nil
+	}
+	switch f.Kind {
+	case FaultCut:
+		panic(http.ErrAbortHandler)
+	case FaultNotJSON:
+		a := &answer{body: []byte(cmp.Or(f.Body, "<html><head><title>Sign in to your account</title></head></html>"))}
+		a.set("Content-Type", "text/html; charset=utf-8")
+		return a
+	case FaultThrottle:
+		a := c.throttled(50, time.Minute, seconds(f.RetryAfter))
+		if f.RetryAfter > 0 {
+			a.set("Retry-After", strconv.Itoa(seconds(f.RetryAfter)))
+		}
+		return a
+	case FaultStatus:
+		return f.status(c)
+	}
+	return nil
+}
+
+func (f *Fault) status(c *call) *answer {
+	a := &answer{status: f.Status, body: []byte(f.Body)}
+	if f.Body == "" {
+		code := strings.ReplaceAll(http.StatusText(f.Status), " ", "")
+		a = c.fail(f.Status, code, "Injected.")
+		if c.endpoint == Token {
+			a = c.refuseToken(f.Status, "temporarily_unavailable", 90033, "A transient error has occurred. Please try again.")
+		}
+	}
+	if f.RetryAfter > 0 {
+		a.set("Retry-After", strconv.Itoa(seconds(f.RetryAfter)))
+	}
+	return a
+}
+
+// spoil changes a real answer that holds a page.
+func (f *Fault) spoil(a *answer) {
+	if f == nil || a.page == nil {
+		return
+	}
+	switch n := len(a.page.records); f.Kind {
+	case FaultPartial:
+		a.status = http.StatusPartialContent
+		a.set("Warning", `199 - "Microsoft/MDATP/504/10000"`)
+		a.page.records = a.page.records[:max(0, n-1)]
+	case FaultDuplicate:
+		if n > 0 {
+			a.page.records = append(a.page.records, a.page.records[0])
+		}
+	case FaultForeignNext:
+		a.page.next = "https://graph.attacker.example/v1.0/security/incidents?$skip=50"
+	}
+}
+
+func (f *Fault) truncates() bool { return f != nil && f.Kind == FaultTruncated }
+
+func (f *Fault) cuts() bool { return f != nil && f.Kind == FaultCutHalf }
