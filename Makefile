@@ -1,0 +1,41 @@
+# What people and CI run. The PostgreSQL that tests and the demo need is found
+# or fetched by .ci/setup, which prints where its binaries are.
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+POSTGRES     = PG_BIN=$$(.ci/setup) && export PG_BIN &&
+
+# Go refuses to build where git refuses to answer, as for another user's clone.
+STAMP        = $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
+
+.PHONY: help demo test build lint race bench schema image
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## sync a simulated tenant into a private PostgreSQL, twice, and show it
+	@$(POSTGRES) $(MAKE) --no-print-directory build && ./defendersync demo --once
+
+test: ## set up what is missing, then vet and test everything
+	@$(POSTGRES) go vet ./... && go test ./...
+
+build: ## build ./defendersync
+	CGO_ENABLED=0 go build -trimpath $(STAMP) -o defendersync ./cmd/defendersync
+
+lint: ## formatting, vet and staticcheck
+	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+# Tests of pglocal are about processes, which the detector does not see.
+race: ## tests under the race detector (needs a C compiler)
+	@$(POSTGRES) go test -race $$(go list ./... | grep -v /pglocal)
+
+bench: ## incidents per second and allocations, through the whole path
+	@$(POSTGRES) go test -run '^$$' -bench . -benchmem ./...
+
+schema: ## write what the migrations make to migrations/schema.txt, which a test compares
+	@$(POSTGRES) go test ./migrations -run "^TestSchema$$" -count=1 -update
+
+image: ## build the container image
+	docker build -t defendersync .
