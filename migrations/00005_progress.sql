@@ -10,6 +10,7 @@ CREATE TABLE sync.checkpoints (
     window_width interval NOT NULL,
     passed_at    timestamptz,
     rows         bigint NOT NULL,
+    changed      bigint NOT NULL,
     updated_at   timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, stream),
     CONSTRAINT checkpoints_watermark_check CHECK (watermark >= start_time),
@@ -30,6 +31,7 @@ COMMENT ON COLUMN sync.checkpoints.revision IS 'Grows by one with every commit, 
 COMMENT ON COLUMN sync.checkpoints.window_width IS 'Remembered width of the next window; 0 when not known.';
 COMMENT ON COLUMN sync.checkpoints.passed_at IS 'Start of the last pass that ended; NULL before the first.';
 COMMENT ON COLUMN sync.checkpoints.rows IS 'Incidents and alerts that this stream inserted.';
+COMMENT ON COLUMN sync.checkpoints.changed IS 'Incidents and alerts that this stream inserted or updated: a pass compares it with itself to learn whether a round of paging wrote anything.';
 COMMENT ON COLUMN sync.checkpoints.updated_at IS 'When the checkpoint moved last.';
 
 CREATE TABLE sync.leases (

@@ -13,7 +13,7 @@ import (
 // committed has Revision 0.
 func (s *Store) Checkpoint(ctx context.Context, tenantID, stream string) (Checkpoint, error) {
 	const load = `
-		SELECT tenant_id, stream, start_time, watermark, next_from, resume_point, window_width, passed_at, rows, revision
+		SELECT tenant_id, stream, start_time, watermark, next_from, resume_point, window_width, passed_at, rows, changed, revision
 		FROM sync.checkpoints
 		WHERE tenant_id = $1 AND stream = $2`
 	c, err := scanCheckpoint(s.pool.QueryRow(ctx, load, tenantID, stream))
@@ -30,7 +30,7 @@ func (s *Store) Checkpoint(ctx context.Context, tenantID, stream string) (Checkp
 func scanCheckpoint(row pgx.Row) (Checkpoint, error) {
 	var c Checkpoint
 	var passed *time.Time
-	err := row.Scan(&c.TenantID, &c.Stream, &c.StartTime, &c.Watermark, &c.NextFrom, &c.ResumePoint, &c.WindowWidth, &passed, &c.Rows, &c.Revision)
+	err := row.Scan(&c.TenantID, &c.Stream, &c.StartTime, &c.Watermark, &c.NextFrom, &c.ResumePoint, &c.WindowWidth, &passed, &c.Rows, &c.Changed, &c.Revision)
 	if passed != nil {
 		c.PassedAt = *passed
 	}
@@ -40,29 +40,29 @@ func scanCheckpoint(row pgx.Row) (Checkpoint, error) {
 // queueCheckpoint moves the checkpoint from c.Revision to the next one and sets
 // stored to what the row then holds. It fails with [ErrConflict] where the
 // revision is not c's. Neither the start nor, backwards, the watermark moves.
-func queueCheckpoint(b *pgx.Batch, c Checkpoint, inserted int64, now time.Time, stored *Checkpoint) {
+func queueCheckpoint(b *pgx.Batch, c Checkpoint, n Counts, now time.Time, stored *Checkpoint) {
 	const create = `
 		INSERT INTO sync.checkpoints (
-			tenant_id, stream, start_time, watermark, next_from, resume_point, window_width, passed_at, rows, updated_at, revision
+			tenant_id, stream, start_time, watermark, next_from, resume_point, window_width, passed_at, rows, changed, updated_at, revision
 		)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1)
 		ON CONFLICT (tenant_id, stream) DO NOTHING
-		RETURNING tenant_id, stream, start_time, watermark, next_from, resume_point, window_width, passed_at, rows, revision`
+		RETURNING tenant_id, stream, start_time, watermark, next_from, resume_point, window_width, passed_at, rows, changed, revision`
 	const move = `
 		UPDATE sync.checkpoints
 		SET watermark = greatest(watermark, $3), next_from = $4, resume_point = $5, window_width = $6, passed_at = $7,
-			rows = rows + $8, updated_at = $9, revision = revision + 1
-		WHERE tenant_id = $1 AND stream = $2 AND revision = $10
-		RETURNING tenant_id, stream, start_time, watermark, next_from, resume_point, window_width, passed_at, rows, revision`
+			rows = rows + $8, changed = changed + $9, updated_at = $10, revision = revision + 1
+		WHERE tenant_id = $1 AND stream = $2 AND revision = $11
+		RETURNING tenant_id, stream, start_time, watermark, next_from, resume_point, window_width, passed_at, rows, changed, revision`
 	var passed *time.Time
 	if !c.PassedAt.IsZero() {
 		passed = &c.PassedAt
 	}
 	var q *pgx.QueuedQuery
 	if c.Revision == 0 {
-		q = b.Queue(create, c.TenantID, c.Stream, c.StartTime, c.Watermark, c.NextFrom, c.ResumePoint, c.WindowWidth, passed, inserted, now)
+		q = b.Queue(create, c.TenantID, c.Stream, c.StartTime, c.Watermark, c.NextFrom, c.ResumePoint, c.WindowWidth, passed, n.Inserted, n.Inserted+n.Updated, now)
 	} else {
-		q = b.Queue(move, c.TenantID, c.Stream, c.Watermark, c.NextFrom, c.ResumePoint, c.WindowWidth, passed, inserted, now, c.Revision)
+		q = b.Queue(move, c.TenantID, c.Stream, c.Watermark, c.NextFrom, c.ResumePoint, c.WindowWidth, passed, n.Inserted, n.Inserted+n.Updated, now, c.Revision)
 	}
 	q.QueryRow(func(row pgx.Row) (err error) {
 		*stored, err = scanCheckpoint(row)

@@ -94,7 +94,7 @@ func (s *Store) commit(ctx context.Context, c *Commit, storeRows func(*writer, c
 		w.queueLedger(c)
 		w.queueQuarantine(c)
 		queueSchemaChanges(w.batch, c, w.now)
-		queueCheckpoint(w.batch, c.Checkpoint, w.counts.Inserted, w.now, &w.stored)
+		queueCheckpoint(w.batch, c.Checkpoint, w.counts, w.now, &w.stored)
 		return w.send(ctx)
 	})
 	return w, err

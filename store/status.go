@@ -19,7 +19,7 @@ type StreamState struct {
 	LastSuccess      *Run       // the last with outcome "complete" or "incomplete"
 	Gaps             int        // ranges in sync.gaps
 	GapsTotal        time.Duration
-	Quarantine       int // records in sync.quarantine
+	Quarantined      int // records in sync.quarantine
 }
 
 // streamKey names one stream of one tenant.
@@ -29,7 +29,7 @@ type streamKey struct{ tenantID, stream string }
 // It reads none of the tables that grow with the tenant.
 func (s *Store) StreamStates(ctx context.Context) ([]StreamState, error) {
 	const checkpoints = `
-		SELECT tenant_id, stream, start_time, watermark, next_from, resume_point, window_width, passed_at, rows, revision
+		SELECT tenant_id, stream, start_time, watermark, next_from, resume_point, window_width, passed_at, rows, changed, revision
 		FROM sync.checkpoints`
 	const gaps = `
 		SELECT tenant_id, stream, count(*), sum(to_time - from_time)
@@ -67,7 +67,7 @@ func (s *Store) StreamStates(ctx context.Context) ([]StreamState, error) {
 		var k streamKey
 		var n int
 		err := row.Scan(&k.tenantID, &k.stream, &n)
-		of(k.tenantID, k.stream).Quarantine = n
+		of(k.tenantID, k.stream).Quarantined = n
 		return err
 	})
 	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {

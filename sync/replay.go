@@ -50,8 +50,7 @@ func (w *Worker) replay(ctx context.Context, row store.QuarantineRow) error {
 		err = errors.New(tr.Quarantine[0].Reason)
 	}
 	if err == nil {
-		_, err = w.cfg.Store.Replay(ctx, store.Replay{Lease: lease, TenantID: t.ID, ID: row.ID,
-			Incidents: tr.Incidents, Alerts: tr.Alerts, At: micro(w.cfg.Now())})
+		_, err = w.cfg.Store.Replay(ctx, store.Replay{Lease: lease, ID: row.ID, Incidents: tr.Incidents, Alerts: tr.Alerts})
 	}
 	if err == nil || ctx.Err() != nil {
 		return err

@@ -48,7 +48,7 @@ type StreamStatus struct {
 	Stale           bool        `json:"stale"`   // no pass has ended for three firings
 	Rows            int64       `json:"rows"`    // inserted by this stream since the beginning
 	Gaps            []GapStatus `json:"gaps"`
-	Quarantine      int64       `json:"quarantine"`
+	Quarantine      int         `json:"quarantine"`
 	LastRun         *RunStatus  `json:"last_run"`
 	NextRun         *time.Time  `json:"next_run"`
 }
@@ -137,7 +137,7 @@ func streamStatus(ctx context.Context, s *store.Store, t Tenant, stream Stream, 
 		return st, nil
 	}
 	state := states[i]
-	st.LastRun, st.Quarantine = runStatus(state.LastRun), state.Quarantined
+	st.LastRun, st.Quarantine = runStatus(state.LastRun), state.Quarantine
 	if cp := state.Checkpoint; cp.Revision > 0 {
 		lag := now.Sub(cp.Watermark).Seconds()
 		st.Start, st.Watermark, st.LagSeconds = &cp.StartTime, &cp.Watermark, &lag

@@ -91,7 +91,7 @@ type Result struct {
 	Throttled   time.Duration
 	Elapsed     time.Duration
 	Gaps        int
-	Quarantined int64
+	Quarantined int
 	Warning     string
 	Err         error // why it failed or was interrupted
 }
@@ -243,11 +243,11 @@ func (w *Worker) settle(ctx context.Context, lease store.Lease, t *tenantState, 
 	if err != nil {
 		return failed(ctx, r, err)
 	}
-	quarantined, err := w.cfg.Store.QuarantineCount(ctx, t.ID, s.Name)
+	quarantined, err := w.cfg.Store.QuarantineList(ctx, store.QuarantineFilter{TenantID: t.ID, Stream: s.Name})
 	if err != nil {
 		return failed(ctx, r, err)
 	}
-	r.Gaps, r.Quarantined, r.Outcome = len(gaps), quarantined, OutcomeComplete
+	r.Gaps, r.Quarantined, r.Outcome = len(gaps), len(quarantined), OutcomeComplete
 	if r.Gaps > 0 || r.Quarantined > 0 {
 		r.Outcome = OutcomeIncomplete
 	}
