@@ -1,0 +1,124 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"defendersync/store"
+)
+
+// fakeLeases grants one lease at a time, by the clock of the test's bubble.
+type fakeLeases struct {
+	owner    string
+	until    time.Time
+	fence    int64
+	renewErr error
+	renewals int
+	releases int
+}
+
+func (f *fakeLeases) Acquire(_ context.Context, tenantID, owner string, ttl time.Duration) (store.Lease, error) {
+	if f.owner != owner && time.Now().Before(f.until) {
+		return store.Lease{}, store.ErrLeaseHeld
+	}
+	f.owner, f.until = owner, time.Now().Add(ttl)
+	f.fence++
+	return store.Lease{TenantID: tenantID, Owner: owner, Fence: f.fence}, nil
+}
+
+func (f *fakeLeases) Renew(_ context.Context, lease store.Lease, ttl time.Duration) error {
+	f.renewals++
+	if f.renewErr != nil {
+		return f.renewErr
+	}
+	if lease.Fence != f.fence {
+		return store.ErrFenced
+	}
+	f.until = time.Now().Add(ttl)
+	return nil
+}
+
+func (f *fakeLeases) Release(context.Context, store.Lease) error {
+	f.releases++
+	f.until = time.Now()
+	return nil
+}
+
+// Streams of a tenant share one lease: the first takes it, the last gives it back.
+func TestStreamsShareOneLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		leases := &fakeLeases{}
+		k := &keeper{leases: leases, tenantID: "t", owner: "a"}
+		_, first, leaveFirst, err := k.hold(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, second, leaveSecond, err := k.hold(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first != second {
+			t.Errorf("two streams hold %v and %v", first, second)
+		}
+		time.Sleep(time.Minute) // of the bubble
+		if leases.renewals < 11 {
+			t.Errorf("%d renewals in a minute", leases.renewals)
+		}
+		leaveFirst()
+		if leases.releases != 0 {
+			t.Error("released while a stream was still in its pass")
+		}
+		leaveSecond()
+		if leases.releases != 1 {
+			t.Errorf("%d releases, want 1", leases.releases)
+		}
+	})
+}
+
+// A lease that another worker took ends the passes under it, with the reason.
+func TestLostLeaseEndsThePass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		leases := &fakeLeases{}
+		k := &keeper{leases: leases, tenantID: "t", owner: "a"}
+		ctx, _, leave, err := k.hold(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		leases.fence++ // somebody else
+		<-ctx.Done()
+		if cause := context.Cause(ctx); !errors.Is(cause, store.ErrFenced) {
+			t.Errorf("the pass ended because of %v", cause)
+		}
+		leave()
+		if _, _, leave, err := k.hold(t.Context()); err != nil {
+			t.Errorf("the tenant can't be held again: %v", err)
+		} else {
+			leave()
+		}
+	})
+}
+
+// A database that does not answer is asked until the lease has run out, and
+// not a moment longer.
+func TestLeaseThatCannotBeRenewedIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		leases := &fakeLeases{renewErr: errors.New("connection refused")}
+		k := &keeper{leases: leases, tenantID: "t", owner: "a"}
+		began := time.Now()
+		ctx, _, leave, err := k.hold(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer leave()
+		<-ctx.Done()
+		if held := time.Since(began); held > leaseTTL {
+			t.Errorf("a lease of %s was used for %s", leaseTTL, held)
+		}
+		if !errors.Is(context.Cause(ctx), store.ErrFenced) {
+			t.Errorf("the pass ended because of %v", context.Cause(ctx))
+		}
+	})
+}
