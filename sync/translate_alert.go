@@ -162,9 +162,9 @@ func (x scope) updated(row *store.Alert, name string, o defender.Object, from al
 	}
 	x.untimed(name, o)
 	switch {
-	case row.CreatedDateTime != nil:
+	case usable(row.CreatedDateTime):
 		return *row.CreatedDateTime, nil
-	case !from.updated.IsZero():
+	case usable(&from.updated):
 		return from.updated, nil
 	}
 	return time.Time{}, fmt.Errorf("the alert has no usable %s, no time of creation and came in no incident", name)

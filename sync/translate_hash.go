@@ -129,7 +129,7 @@ func unannotated(doc []byte) []byte {
 	for {
 		tok, err := d.ReadToken()
 		if err != nil {
-			return out.Bytes() // the end: doc is canonical and so without fault
+			return bytes.TrimSuffix(out.Bytes(), []byte("\n")) // the end: doc is canonical and so without fault
 		}
 		kind, n := d.StackIndex(d.StackDepth())
 		isName := kind == jsontext.KindBeginObject && n%2 == 1

@@ -128,7 +128,7 @@ func incidentID(o defender.Object, name string) (id int64, ok bool, err error) {
 // incident can't be a row.
 func (t *translator) finishIncident(x scope, source incidentSource, row *store.Incident, o defender.Object) error {
 	if row.LastUpdateDateTime.IsZero() {
-		if row.CreatedDateTime == nil {
+		if !usable(row.CreatedDateTime) {
 			return fmt.Errorf("the incident has no usable %s and no time of creation", source.updated)
 		}
 		x.untimed(source.updated, o)
@@ -163,6 +163,10 @@ func (x scope) untimed(name string, o defender.Object) {
 		x.change(name, typeChanged, "expected time, got nothing")
 	}
 }
+
+// usable says whether a time can order a record. The services' own zero time
+// (0001-01-01T00:00:00Z) stands for none.
+func usable(at *time.Time) bool { return at != nil && !at.IsZero() }
 
 // rawID is the id of a record that can't be stored, as far as it has one.
 func rawID(o defender.Object, name string) string {
