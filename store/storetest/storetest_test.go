@@ -256,3 +256,11 @@ func TestMissingPostgreSQLFails(t *testing.T) {
 		t.Errorf("without PostgreSQL: %v\n%s", err, out)
 	}
 }
+
+func TestNewOpensAStore(t *testing.T) {
+	s := storetest.New(t)
+	var migrated bool
+	if err := s.Pool().QueryRow(t.Context(), hasIncidents).Scan(&migrated); err != nil || !migrated {
+		t.Errorf("the store's database is migrated: %v, %v", migrated, err)
+	}
+}
