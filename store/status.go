@@ -19,7 +19,7 @@ type StreamState struct {
 	LastSuccess      *Run       // the last with outcome "complete" or "incomplete"
 	Gaps             int        // ranges in sync.gaps
 	GapsTotal        time.Duration
-	Quarantined      int // records in sync.quarantine
+	Quarantine       int // records in sync.quarantine
 }
 
 // streamKey names one stream of one tenant.
@@ -67,7 +67,7 @@ func (s *Store) StreamStates(ctx context.Context) ([]StreamState, error) {
 		var k streamKey
 		var n int
 		err := row.Scan(&k.tenantID, &k.stream, &n)
-		of(k.tenantID, k.stream).Quarantined = n
+		of(k.tenantID, k.stream).Quarantine = n
 		return err
 	})
 	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {

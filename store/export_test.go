@@ -1,0 +1,17 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// OpenWith is [Open] for tests that look at, or into, the connection.
+func OpenWith(ctx context.Context, url string, change func(*pgxpool.Config)) (*Store, error) {
+	config, err := poolConfig(url, 4)
+	if err != nil {
+		return nil, err
+	}
+	change(config)
+	return openPool(ctx, config)
+}
