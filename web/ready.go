@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	defsync "defendersync/sync"
 )
@@ -54,9 +53,11 @@ func staleStreams(status defsync.Status) []string {
 }
 
 func staleness(s defsync.StreamStatus) string {
-	if s.LagSeconds == nil {
+	switch {
+	case s.LagSeconds == nil:
 		return "nothing has been stored yet"
+	case s.InPass:
+		return "its pass has not ended yet, it lags " + lag(s.LagSeconds)
 	}
-	lag := time.Duration(*s.LagSeconds * float64(time.Second)).Round(time.Second)
-	return fmt.Sprintf("no pass has ended for three firings of its schedule, it lags %s", lag)
+	return "no pass has ended for three firings of its schedule, it lags " + lag(s.LagSeconds)
 }

@@ -28,6 +28,12 @@ func served(t *testing.T, h http.Handler, log *slog.Logger) (base string, stop f
 	return "http://" + ln.Addr().String(), func() error { cancel(); return <-ended }
 }
 
+// leakFree fails the test if it leaves goroutines behind, others' apart.
+func leakFree(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+}
+
 func get(t *testing.T, client *http.Client, url string) (string, error) {
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
@@ -50,7 +56,7 @@ func newClient(t *testing.T) *http.Client {
 }
 
 func TestServeUntilTold(t *testing.T) {
-	t.Cleanup(func() { goleak.VerifyNone(t) })
+	leakFree(t)
 	base, stop := served(t, NewHandler(Config{Status: steady(sample()), Version: "v1"}), nil)
 	client := newClient(t)
 	if body, err := get(t, client, base+"/healthz"); err != nil || body != "ok\n" {
@@ -65,7 +71,7 @@ func TestServeUntilTold(t *testing.T) {
 }
 
 func TestServeLetsRequestsEnd(t *testing.T) {
-	t.Cleanup(func() { goleak.VerifyNone(t) })
+	leakFree(t)
 	arrived, finish := make(chan struct{}), make(chan struct{})
 	base, stop := served(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		close(arrived)
@@ -97,7 +103,7 @@ func TestServeLetsRequestsEnd(t *testing.T) {
 // TestServeCutsOffTheRest holds a request longer than the grace: its context
 // ends and Serve returns within seconds all the same.
 func TestServeCutsOffTheRest(t *testing.T) {
-	t.Cleanup(func() { goleak.VerifyNone(t) })
+	leakFree(t)
 	arrived, cut := make(chan struct{}), make(chan struct{})
 	base, stop := served(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		close(arrived)
@@ -122,7 +128,7 @@ func TestServeCutsOffTheRest(t *testing.T) {
 }
 
 func TestServeToldBeforeItBegins(t *testing.T) {
-	t.Cleanup(func() { goleak.VerifyNone(t) })
+	leakFree(t)
 	ln, err := Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +141,7 @@ func TestServeToldBeforeItBegins(t *testing.T) {
 }
 
 func TestServeSaysThatItsListenerBroke(t *testing.T) {
-	t.Cleanup(func() { goleak.VerifyNone(t) })
+	leakFree(t)
 	ln, err := Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -103,8 +103,9 @@ func TestHealthAsksNothing(t *testing.T) {
 func TestReady(t *testing.T) {
 	pass := func(context.Context) error { return nil }
 	fail := func(context.Context) error { return errors.New("connect to " + secret) }
-	late, never := sample(), sample()
-	late.Tenants[0].Streams[0].Stale = true
+	late, filling, never := sample(), sample(), sample()
+	late.Tenants[0].Streams[0].Stale, late.Tenants[0].Streams[0].InPass = true, false
+	filling.Tenants[0].Streams[0].Stale = true
 	never.Tenants[0].Streams[0].Stale, never.Tenants[0].Streams[1].Stale = true, true
 	tests := map[string]struct {
 		status  func(context.Context) (defsync.Status, error)
@@ -117,7 +118,8 @@ func TestReady(t *testing.T) {
 		"schema behind":   {steady(sample()), []Check{{"down", pass}, {"migrations are not current", fail}}, 503, "migrations are not current\n"},
 		"no status":       {broken, nil, 503, statusUnreadable + "\n"},
 		"one stale":       {steady(late), nil, 503, "tenant contoso: stream incidents is stale: no pass has ended for three firings of its schedule, it lags 2m30s\n"},
-		"every one stale": {steady(never), nil, 503, "tenant contoso: stream incidents is stale: no pass has ended for three firings of its schedule, it lags 2m30s\ntenant contoso: stream alerts is stale: nothing has been stored yet\n"},
+		"long pass":       {steady(filling), nil, 503, "tenant contoso: stream incidents is stale: its pass has not ended yet, it lags 2m30s\n"},
+		"every one stale": {steady(never), nil, 503, "tenant contoso: stream incidents is stale: its pass has not ended yet, it lags 2m30s\ntenant contoso: stream alerts is stale: nothing has been stored yet\n"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

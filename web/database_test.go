@@ -1,0 +1,100 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"defendersync/migrations"
+	"defendersync/store"
+	"defendersync/store/storetest"
+	defsync "defendersync/sync"
+	"defendersync/sync/defender"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// realConfig shows a database of the test's own.
+func realConfig(t *testing.T, s *store.Store) Config {
+	t.Helper()
+	schedule, err := defsync.ParseSchedule("@hourly")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenants := []defsync.Tenant{{Name: "contoso", ID: "11111111-2222-3333-4444-555555555555", Dialect: defender.Graph,
+		Streams: []defsync.Stream{{Name: defsync.IncidentsStream, Schedule: schedule}}}}
+	return Config{
+		Status: func(ctx context.Context) (defsync.Status, error) {
+			return defsync.ReadStatus(ctx, s, tenants, nil, time.Now())
+		},
+		Checks: []Check{
+			{"the database does not answer", s.Ping},
+			{"migrations are not current", func(ctx context.Context) error {
+				current, err := migrations.Current(ctx, s.Pool())
+				if err == nil && !current {
+					err = errors.New("some are pending")
+				}
+				return err
+			}},
+		},
+	}
+}
+
+func TestOverARealDatabase(t *testing.T) {
+	s, err := store.Open(t.Context(), storetest.URL(t), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	cfg := realConfig(t, s)
+	r, body := ask(t, NewHandler(cfg), "GET", "/api/status")
+	wantCode(t, r, http.StatusOK)
+	if !strings.Contains(body, `"stream": "incidents"`) {
+		t.Errorf("the status is %s", body)
+	}
+	_, body = ask(t, NewHandler(cfg), "GET", "/readyz")
+	if want := "tenant contoso: stream incidents is stale: nothing has been stored yet\n"; body != want {
+		t.Errorf("before the first pass: %q, want %q", body, want)
+	}
+	s.Close()
+	r, body = ask(t, NewHandler(cfg), "GET", "/readyz")
+	wantCode(t, r, http.StatusServiceUnavailable)
+	if want := "the database does not answer\n"; body != want {
+		t.Errorf("without a database: %q, want %q", body, want)
+	}
+	r, _ = ask(t, NewHandler(cfg), "GET", "/api/status")
+	wantCode(t, r, http.StatusServiceUnavailable)
+}
+
+// TestReadmeQueries runs what the README tells people to run.
+func TestReadmeQueries(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), storetest.URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	queries := 0
+	for _, block := range strings.Split(string(readme), "```sql\n")[1:] {
+		block, _, _ = strings.Cut(block, "```")
+		for query := range strings.SplitSeq(strings.TrimSpace(block), ";") {
+			if query == "" {
+				continue
+			}
+			queries++
+			if _, err := conn.Exec(t.Context(), query); err != nil {
+				t.Errorf("%v in:%s", err, query)
+			}
+		}
+	}
+	if queries < 3 {
+		t.Errorf("found %d queries, want three at least", queries)
+	}
+}
