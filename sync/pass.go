@@ -194,7 +194,6 @@ func (p *pass) translate(page *defender.Page, req defender.Request) *answer {
 		a.sorted = a.sorted && !t.Before(a.last)
 		a.last = later(a.last, t)
 	}
-	p.tally.read += int64(a.records)
 	return a
 }
 
@@ -218,7 +217,7 @@ func (p *pass) vouched(a *answer, end time.Time) time.Time {
 
 // advance commits what an answer holds, vouches for [cursor, end) and moves on.
 func (p *pass) advance(ctx context.Context, a *answer, end time.Time, verdict store.Verdict, reason string) error {
-	c := a.commit()
+	c := p.take(a)
 	if end.After(p.cursor) {
 		c.Coverage = []store.Coverage{p.coverage(end, int64(a.records), verdict, reason)}
 	}
@@ -293,8 +292,10 @@ func (p *pass) report() {
 		From: p.cp.StartTime, Cursor: p.cursor, Until: p.until})
 }
 
-// commit is the part of a commit that comes from the answer.
-func (a *answer) commit() store.Commit {
+// take is the part of a commit that comes from the answer. Answers that are
+// thrown away for a narrower window are not taken, and not counted as read.
+func (p *pass) take(a *answer) store.Commit {
+	p.tally.read += int64(a.records)
 	c := store.Commit{Incidents: a.Incidents, Alerts: a.Alerts, Quarantine: a.Quarantine, SchemaChanges: a.Changes}
 	for i := range a.Incidents {
 		key := incidentKey(a.Incidents[i].IncidentID)

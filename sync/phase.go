@@ -110,7 +110,7 @@ func (p *pass) atomPage(ctx context.Context) error {
 		at.Pending = idsOf(a)
 	}
 	if more := a.next != "" || p.ep.skips && a.full; more {
-		return p.save(ctx, a.commit())
+		return p.save(ctx, p.take(a))
 	}
 	return p.lastPage(ctx, a)
 }
@@ -121,12 +121,12 @@ func (p *pass) lastPage(ctx context.Context, a *answer) error {
 	at := p.atom
 	switch {
 	case len(at.Pending) > 0:
-		return p.save(ctx, a.commit())
+		return p.save(ctx, p.take(a))
 	case at.Bare || at.Pages == 1:
 		return p.leave(ctx, a, store.Complete, "")
 	}
 	at.Ended = true
-	return p.save(ctx, a.commit())
+	return p.save(ctx, p.take(a))
 }
 
 // endRound trusts a round that wrote nothing, and reads another after one that
@@ -173,9 +173,8 @@ func (p *pass) pendingAlerts(ctx context.Context) error {
 		c.Quarantine = []store.Quarantined{alertsUnread(id, err)}
 		at.PendingNext = ""
 	} else {
-		a := &answer{Translation: translateAlerts(p.cp.TenantID, page.Records, micro(p.now()))}
-		p.tally.read += int64(len(page.Records))
-		c = a.commit()
+		a := &answer{Translation: translateAlerts(p.cp.TenantID, page.Records, micro(p.now())), records: len(page.Records)}
+		c = p.take(a)
 		at.PendingNext = page.Next
 	}
 	if at.PendingNext == "" {
