@@ -104,6 +104,7 @@ func answerJSON(w http.ResponseWriter, code int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false) // as `status --json` prints it
 	e.SetIndent("", "  ")
 	_ = e.Encode(v) // plain structs encode; else the client went away
 }

@@ -72,8 +72,13 @@ func wantCode(t *testing.T, r *http.Response, want int) {
 }
 
 func TestStatusIsServedAsItIs(t *testing.T) {
-	r, body := ask(t, NewHandler(Config{Status: steady(sample())}), "GET", "/api/status")
+	status := sample()
+	status.Tenants[0].Streams[0].LastRun.Error = "a <b> & c"
+	r, body := ask(t, NewHandler(Config{Status: steady(status)}), "GET", "/api/status")
 	wantCode(t, r, http.StatusOK)
+	if !strings.Contains(body, `"a <b> & c"`) {
+		t.Errorf("not as status --json prints it: %s", body)
+	}
 	if got := r.Header.Get("Content-Type"); got != "application/json" {
 		t.Errorf("Content-Type %q", got)
 	}
@@ -83,7 +88,7 @@ func TestStatusIsServedAsItIs(t *testing.T) {
 	if err := d.Decode(&got); err != nil {
 		t.Fatalf("%v in %s", err, body)
 	}
-	if diff := cmp.Diff(sample(), got); diff != "" {
+	if diff := cmp.Diff(status, got); diff != "" {
 		t.Error(diff)
 	}
 }
