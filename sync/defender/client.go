@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // Client reads one tenant through one dialect. All calls of a client share
@@ -43,6 +44,10 @@ func New(cfg Config) (*Client, error) {
 // Tokens returns the client's token source, to share with another client of
 // the same tenant and audience.
 func (c *Client) Tokens() *TokenSource { return c.tokens }
+
+// Seed replaces what the client knows of the calls of the last hour by what is
+// on record: another worker may have held the tenant, and used its limits.
+func (c *Client) Seed(calls []time.Time) { c.limiter.seed(calls) }
 
 // Incidents returns one page of incidents, on Graph ordered by their last
 // update and with their alerts unless req says otherwise; the older API's come

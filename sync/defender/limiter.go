@@ -52,14 +52,23 @@ func newLimiter(c *Config) *limiter {
 			l.windows = append(l.windows, w)
 		}
 	}
+	l.seed(c.Seed)
+	return l
+}
+
+// seed replaces the calls that were answered by what the record says of the
+// last hour; calls in flight stay.
+func (l *limiter) seed(calls []time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	now := l.cfg.Now()
-	for _, at := range c.Seed {
+	l.calls = slices.DeleteFunc(l.calls, func(s *slot) bool { return !s.answered.IsZero() })
+	for _, at := range calls {
 		if at.After(now) { // another machine's clock; it cannot have been later than now
 			at = now
 		}
 		l.calls = append(l.calls, &slot{answered: at.Add(seedGrace)})
 	}
-	return l
 }
 
 // admit waits until a call may be sent and returns its slot, which the caller
@@ -114,7 +123,7 @@ func (l *limiter) try() (*slot, time.Duration, error) {
 
 // wait returns how long until the window has room for one more call; 0 is now.
 func (w window) wait(calls []*slot, now time.Time) time.Duration {
-	inFlight, ends := 0, make([]time.Time, 0, w.limit)
+	inFlight, ends := 0, make([]time.Time, 0, len(calls))
 	for _, s := range calls {
 		if s.answered.IsZero() {
 			inFlight++
