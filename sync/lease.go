@@ -30,6 +30,7 @@ type keeper struct {
 	leases   leaser
 	tenantID string
 	owner    string
+	taken    func(context.Context) error // called with the lease just taken; may be nil
 
 	mu    sync.Mutex
 	users int
@@ -58,13 +59,26 @@ func (k *keeper) hold(ctx context.Context) (context.Context, store.Lease, func()
 		if err != nil {
 			return nil, store.Lease{}, nil, err
 		}
-		k.held = k.keep(ctx, lease)
+		if err := k.start(ctx, lease); err != nil {
+			return nil, store.Lease{}, nil, err
+		}
 	}
 	k.users++
 	held := k.held
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(held.lost, func() { cancel(context.Cause(held.lost)) })
 	return ctx, held.lease, func() { stop(); cancel(nil); k.leave() }, nil
+}
+
+// start begins to keep a lease that was just taken.
+func (k *keeper) start(ctx context.Context, lease store.Lease) error {
+	if k.taken != nil {
+		if err := k.taken(ctx); err != nil {
+			return errors.Join(err, k.leases.Release(context.WithoutCancel(ctx), lease))
+		}
+	}
+	k.held = k.keep(ctx, lease)
+	return nil
 }
 
 func (k *keeper) leave() {

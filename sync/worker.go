@@ -60,6 +60,7 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 	w := &Worker{cfg: cfg}
 	for _, t := range cfg.Tenants {
 		state := &tenantState{Tenant: t, lease: keeper{leases: cfg.Store, tenantID: t.ID, owner: cfg.Owner}}
+		state.lease.taken = func(ctx context.Context) error { return w.countCalls(ctx, t) }
 		for _, s := range t.Streams {
 			if _, err := state.endpoint(s.Name); err != nil {
 				return nil, err
@@ -68,6 +69,30 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 		w.tenants = append(w.tenants, state)
 	}
 	return w, nil
+}
+
+// seeder is a source with limits of its own, such as *defender.Client.
+type seeder interface{ Seed(calls []time.Time) }
+
+// countCalls tells the source what was called in the last hour, by this worker
+// or by another that held the tenant since: the limits are the tenant's.
+func (w *Worker) countCalls(ctx context.Context, t Tenant) error {
+	source, ok := t.Source.(seeder)
+	if !ok {
+		return nil
+	}
+	recent, err := w.cfg.Store.RecentCalls(ctx, t.ID, QuotaFamily, w.cfg.Now().Add(-time.Hour))
+	if err != nil {
+		return err
+	}
+	var calls []time.Time
+	for _, c := range recent {
+		for range c.Calls {
+			calls = append(calls, c.Second)
+		}
+	}
+	source.Seed(calls)
+	return nil
 }
 
 // Outcome is how a pass ended.
