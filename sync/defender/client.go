@@ -45,9 +45,10 @@ func New(cfg Config) (*Client, error) {
 // the same tenant and audience.
 func (c *Client) Tokens() *TokenSource { return c.tokens }
 
-// Seed replaces what the client knows of the calls of the last hour by what is
-// on record: another worker may have held the tenant, and used its limits.
-func (c *Client) Seed(calls []time.Time) { c.limiter.seed(calls) }
+// Seed tells the client of calls that were recorded within the last hour, by
+// earlier processes or other holders of the tenant. Those that the client
+// made itself may be among them and count once; whole seconds will do.
+func (c *Client) Seed(recorded []time.Time) { c.limiter.seed(recorded) }
 
 // Incidents returns one page of incidents, on Graph ordered by their last
 // update and with their alerts unless req says otherwise; the older API's come
@@ -157,7 +158,7 @@ func (c *Client) send(ctx context.Context, e endpoint, u *url.URL) (answer, *fai
 		return answer{}, &failure{err: err}
 	}
 	a := answer{}
-	if a.token, err = c.prepare(ctx); err != nil {
+	if a.token, err = c.prepare(ctx, place); err != nil {
 		c.limiter.cancel(place)
 		return a, &failure{err: err}
 	}
@@ -183,14 +184,16 @@ func (c *Client) send(ctx context.Context, e endpoint, u *url.URL) (answer, *fai
 
 // prepare gets the token and puts the call on record, in this order: a call
 // that is on record must be about to be sent.
-func (c *Client) prepare(ctx context.Context) (*token, error) {
+func (c *Client) prepare(ctx context.Context, place *slot) (*token, error) {
 	tok, err := c.tokens.get(ctx, nil)
 	if err != nil || c.cfg.OnCall == nil {
 		return tok, err
 	}
-	if err := c.cfg.OnCall(ctx, c.cfg.Now()); err != nil {
+	at := c.cfg.Now()
+	if err := c.cfg.OnCall(ctx, at); err != nil {
 		return nil, fmt.Errorf("record the call: %w", err)
 	}
+	c.limiter.record(place, at)
 	return tok, nil
 }
 

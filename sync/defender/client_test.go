@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -100,6 +101,7 @@ func TestCallsThatAreNeverSent(t *testing.T) {
 		"next to another host":     {nil, next("https://evil.example/v1.0/security/incidents")},
 		"next to another scheme":   {nil, next("http://graph.example/v1.0/security/incidents")},
 		"next to another port":     {nil, next("https://graph.example:444/v1.0/security/incidents")},
+		"next, scheme alone":       {nil, next("http://graph.example:443/v1.0/security/incidents")},
 		"next with a user":         {nil, next("https://graph.example@evil.example/")},
 		"next with our name":       {nil, next("https://user@graph.example/")},
 		"next without host":        {nil, next("/v1.0/security/incidents?$skip=50")},
@@ -269,6 +271,34 @@ func TestOnCallErrorStopsTheCall(t *testing.T) {
 	if fake.sent() != 0 {
 		t.Errorf("%d calls sent without a record", fake.sent())
 	}
+}
+
+func TestErrorBodyIsReadThroughALimit(t *testing.T) {
+	body := &countingReader{r: io.LimitReader(iotest.OneByteReader(neverEnding('x')), 1<<20)}
+	r := readRefusal(&http.Response{Body: io.NopCloser(body)})
+	if body.n > maxErrorBody || len([]rune(r.message)) > maxMessage+1 {
+		t.Errorf("read %d bytes, kept %d; want at most %d and %d", body.n, len(r.message), maxErrorBody, maxMessage)
+	}
+}
+
+type countingReader struct {
+	r io.Reader
+	n int
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += n
+	return n, err
+}
+
+type neverEnding byte
+
+func (b neverEnding) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(b)
+	}
+	return len(p), nil
 }
 
 func TestMeterAndOnCallCountEverySend(t *testing.T) {

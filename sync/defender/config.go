@@ -39,7 +39,7 @@ type Config struct {
 	Log       *slog.Logger      // nil: silence
 
 	Limits Limits
-	Seed   []time.Time // calls of the last hour made by earlier processes; whole seconds will do
+	Seed   []time.Time // calls of the last hour made by earlier processes, see Client.Seed
 	// OnCall is told of each API call right before it is sent, to remember
 	// it for a later Seed. Its error stops the call.
 	OnCall func(ctx context.Context, at time.Time) error

@@ -24,7 +24,7 @@ type limiter struct {
 	windows []window
 
 	turn chan struct{} // held by the one caller that may be admitted next: first come, first served
-	wake chan struct{} // tells that caller that something changed
+	wake chan struct{} // tells that caller that a place was given back
 
 	mu      sync.Mutex
 	calls   []*slot
@@ -38,7 +38,10 @@ type window struct {
 }
 
 // slot is one call's place in the log.
-type slot struct{ answered time.Time } // zero while in flight
+type slot struct {
+	recorded time.Time // when OnCall was told; how seed knows its own calls again
+	answered time.Time // zero while in flight
+}
 
 // newGate makes a limiter without limits.
 func newGate(c *Config) *limiter {
@@ -56,18 +59,27 @@ func newLimiter(c *Config) *limiter {
 	return l
 }
 
-// seed replaces the calls that were answered by what the record says of the
-// last hour; calls in flight stay.
-func (l *limiter) seed(calls []time.Time) {
+// seed adds recorded calls to the log, except those that it has already: of
+// its own it knows the answers too, which a record does not. Records keep
+// whole seconds, so calls are told apart by their second and number.
+func (l *limiter) seed(recorded []time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	have := make(map[int64]int, len(l.calls))
+	for _, s := range l.calls {
+		have[s.recorded.Unix()]++
+	}
 	now := l.cfg.Now()
-	l.calls = slices.DeleteFunc(l.calls, func(s *slot) bool { return !s.answered.IsZero() })
-	for _, at := range calls {
-		if at.After(now) { // another machine's clock; it cannot have been later than now
-			at = now
+	for _, at := range recorded {
+		if have[at.Unix()] > 0 {
+			have[at.Unix()]--
+			continue
 		}
-		l.calls = append(l.calls, &slot{answered: at.Add(seedGrace)})
+		counted := at
+		if counted.After(now) { // by another machine's clock; it was not later than now
+			counted = now
+		}
+		l.calls = append(l.calls, &slot{recorded: at, answered: counted.Add(seedGrace)})
 	}
 }
 
@@ -136,7 +148,7 @@ func (w window) wait(calls []*slot, now time.Time) time.Duration {
 	case mustEnd <= 0:
 		return 0
 	case mustEnd > len(ends):
-		return w.length // room depends on an answer, which will wake the waiter
+		return w.length // a call still in flight will count for at least that long
 	}
 	slices.SortFunc(ends, time.Time.Compare)
 	return ends[mustEnd-1].Sub(now)
@@ -168,9 +180,15 @@ func (l *limiter) sleep(ctx context.Context, d time.Duration) error {
 // answered says that the call of s is over, whatever came of it.
 func (l *limiter) answered(s *slot) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	s.answered = l.cfg.Now()
-	l.mu.Unlock()
-	l.signal()
+}
+
+// record notes when the call of s went on record.
+func (l *limiter) record(s *slot, at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.recorded = at
 }
 
 // cancel gives back a slot whose call was never sent.
@@ -178,7 +196,10 @@ func (l *limiter) cancel(s *slot) {
 	l.mu.Lock()
 	l.calls = slices.DeleteFunc(l.calls, func(have *slot) bool { return have == s })
 	l.mu.Unlock()
-	l.signal()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
 }
 
 // closeFor lets nobody through for d; a gate closed for longer stays so.
@@ -187,12 +208,5 @@ func (l *limiter) closeFor(d time.Duration, message string) {
 	defer l.mu.Unlock()
 	if until := l.cfg.Now().Add(d); until.After(l.closed) {
 		l.closed, l.message = until, message
-	}
-}
-
-func (l *limiter) signal() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
 	}
 }

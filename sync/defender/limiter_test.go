@@ -169,17 +169,111 @@ func TestCallsInFlightHoldTheirPlace(t *testing.T) {
 }
 
 func TestSeedCounts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		c := newTestClient(t, new(wireFake), func(c *Config) {
-			c.Limits.PerMinute = 2
-			c.Seed = []time.Time{start.Add(-2 * time.Hour), start.Add(-10 * time.Second), start.Add(time.Hour)}
+	for name, tc := range map[string]struct {
+		perMinute int
+		ages      []time.Duration
+		want      time.Duration
+	}{
+		"one falls out":    {2, []time.Duration{2 * time.Hour, 10 * time.Second, 5 * time.Second}, 50*time.Second + seedGrace},
+		"two must":         {1, []time.Duration{5 * time.Second, 10 * time.Second}, 55*time.Second + seedGrace},
+		"a clock in front": {1, []time.Duration{-time.Hour}, time.Minute + seedGrace},
+		"long ago":         {1, []time.Duration{2 * time.Minute}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				c := newTestClient(t, new(wireFake), func(c *Config) {
+					c.Limits.PerMinute = tc.perMinute
+					for _, age := range tc.ages {
+						c.Seed = append(c.Seed, start.Add(-age))
+					}
+				})
+				if _, err := incidents(t.Context(), c); err != nil || time.Since(start) != tc.want {
+					t.Errorf("waited %s, %v; want %s", time.Since(start), err, tc.want)
+				}
+			})
 		})
-		if _, err := incidents(t.Context(), c); err != nil {
+	}
+}
+
+// A tenant that comes back brings the record of all calls, this client's too.
+func TestSeedKnowsTheClientsOwnCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var recorded []time.Time
+		c := newTestClient(t, new(wireFake), func(c *Config) {
+			c.Limits.PerMinute = 5
+			c.OnCall = func(_ context.Context, at time.Time) error {
+				recorded = append(recorded, at.Truncate(time.Second))
+				return nil
+			}
+		})
+		start := time.Now()
+		call := func() {
+			if _, err := incidents(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 3 {
+			call()
+		}
+		for range 2 { // one call of somebody else's in the same second as ours
+			c.Seed(append(slices.Clone(recorded), recorded[0]))
+		}
+		call()
+		if took := time.Since(start); took != 0 {
+			t.Errorf("the fifth call was sent after %s, want at once", took)
+		}
+		call()
+		if took := time.Since(start); took != time.Minute {
+			t.Errorf("the sixth call was sent after %s, want 1m0s", took)
+		}
+	})
+}
+
+func TestAnswersOutOfOrderLetTheNextInOnTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg, err := Config{Limits: Limits{PerMinute: 3}}.withDefaults()
+		if err != nil {
 			t.Fatal(err)
 		}
-		if want := 50*time.Second + seedGrace; time.Since(start) != want {
-			t.Errorf("waited %s, want %s", time.Since(start), want)
+		lim, start := newLimiter(&cfg), time.Now()
+		for _, takes := range []time.Duration{30 * time.Second, 5 * time.Second, 20 * time.Second} {
+			place, err := lim.admit(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(takes, func() { lim.answered(place) })
+		}
+		time.Sleep(40 * time.Second)
+		if _, err := lim.admit(t.Context()); err != nil || time.Since(start) != 65*time.Second {
+			t.Errorf("admitted after %s, %v; want a minute after the first answer", time.Since(start), err)
+		}
+	})
+}
+
+func TestAPlaceGivenBackIsTakenAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := errors.New("disk full")
+		calls := 0
+		c := newTestClient(t, new(wireFake), func(c *Config) {
+			c.Limits.PerHour = 1
+			c.OnCall = func(context.Context, time.Time) error {
+				if calls++; calls > 1 {
+					return nil
+				}
+				time.Sleep(10 * time.Second)
+				return broken
+			}
+		})
+		start := time.Now()
+		go func() {
+			if _, err := incidents(t.Context(), c); !errors.Is(err, broken) {
+				t.Errorf("err = %v, want %v", err, broken)
+			}
+		}()
+		synctest.Wait()
+		if _, err := incidents(t.Context(), c); err != nil || time.Since(start) != 10*time.Second {
+			t.Errorf("sent after %s, %v; want 10s", time.Since(start), err)
 		}
 	})
 }
@@ -191,15 +285,17 @@ func TestWaitingForALimitEndsWithTheContext(t *testing.T) {
 		if _, err := incidents(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
+		start := time.Now()
 		var wg sync.WaitGroup
-		for range 2 { // one waits for the limit, the other for its turn
+		for _, patience := range []time.Duration{9 * time.Second, 5 * time.Second} { // for the limit, for its turn
 			wg.Go(func() {
-				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
-				if _, err := incidents(ctx, c); !errors.Is(err, context.DeadlineExceeded) {
-					t.Errorf("err = %v, want deadline exceeded", err)
+				if _, err := incidents(ctx, c); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != patience {
+					t.Errorf("after %s: %v, want deadline exceeded after %s", time.Since(start), err, patience)
 				}
 			})
+			synctest.Wait()
 		}
 		wg.Wait()
 		if fake.sent() != 1 {

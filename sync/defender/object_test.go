@@ -42,6 +42,16 @@ func TestObjectKeepsValuesAsServed(t *testing.T) {
 	}
 }
 
+func TestObjectValuesCanBeAppendedTo(t *testing.T) {
+	o := parse(t, `{"a":[1,2],"b":3}`)
+	a, _ := o.Get("a")
+	elems, _, _ := o.Array("a")
+	_, _ = append(a, "xxxxxx"...), append(elems[0], "x"...)
+	if b, _ := o.Get("b"); string(b) != "3" || string(elems[1]) != "2" {
+		t.Errorf("neighbours became %s and %s", b, elems[1])
+	}
+}
+
 func TestObjectAbsentAndNullAreNotErrors(t *testing.T) {
 	o := parse(t, `{"null":null}`)
 	for _, name := range []string{"null", "absent"} {

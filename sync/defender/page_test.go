@@ -81,6 +81,13 @@ func TestBodyBoundIsExact(t *testing.T) {
 	}
 }
 
+func TestBoundedReaderPassesNoMoreThanItsLimit(t *testing.T) {
+	got, err := io.ReadAll(&boundedReader{r: strings.NewReader("abcdef"), left: 4, limit: 4})
+	if string(got) != "abcd" || !isA[*TooLargeError](err) {
+		t.Errorf("read %q, %v; want abcd and a *TooLargeError", got, err)
+	}
+}
+
 // A small body that inflates to a huge one must stop at the bound.
 func TestGzipBombStopsAtTheBound(t *testing.T) {
 	bomb := gzipped(`{"value":["` + strings.Repeat("x", 64<<20) + `"]}`)

@@ -60,7 +60,7 @@ func (f *failure) bound(attempts int) int {
 
 // holdBack closes the gate to everybody for as long as the service asks or,
 // after a 429 that does not say, for a backoff, and reports whether it did. A
-// wait that is too long to sit out ends the retries.
+// wait that is too long to sit out is refused where the next send is admitted.
 func (l *limiter) holdBack(f *failure, sends int) bool {
 	wait := f.after
 	if wait == 0 && f.throttled {
@@ -74,14 +74,11 @@ func (l *limiter) holdBack(f *failure, sends int) bool {
 		message, t.RetryAfter = t.Message, wait
 	}
 	l.closeFor(wait+jitter(min(wait, l.cfg.Backoff)), message)
-	if wait > l.cfg.MaxWait {
-		f.again, f.err = false, &ThrottledError{RetryAfter: wait, Message: message}
-	}
 	return true
 }
 
 func (l *limiter) logRetry(ctx context.Context, call string, sends int, f *failure) {
-	l.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "request failed, trying again", slog.String("tenant", l.cfg.Tenant),
+	l.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "request failed", slog.String("tenant", l.cfg.Tenant),
 		slog.String("call", call), slog.Int("sends", sends), slog.Duration("retry_after", f.after), slog.Any("error", f.err))
 }
 

@@ -104,6 +104,45 @@ func isA[E error](err error) bool {
 	return ok
 }
 
+func Test429WithoutAWaitHoldsEverybodyBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := &wireFake{answer: script(says(429, ""))}
+		c := newTestClient(t, fake, func(c *Config) { c.Backoff = time.Minute })
+		start := time.Now()
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				var m Meter
+				_, err := incidents(ContextWithMeter(t.Context(), &m), c)
+				if te, ok := errors.AsType[*ThrottledError](err); !ok || te.RetryAfter < maxBackoff/2 {
+					t.Errorf("err = %v, want a *ThrottledError that says when", err)
+				}
+				if got := time.Duration(m.Throttled.Load()); got != time.Since(start) {
+					t.Errorf("metered %s of %s", got, time.Since(start))
+				}
+			})
+			synctest.Wait()
+		}
+		time.Sleep(maxBackoff/2 - 1)
+		if fake.sent() != 1 {
+			t.Errorf("%d sends while the gate was closed, want 1", fake.sent())
+		}
+		wg.Wait()
+	})
+}
+
+func TestGateIsNotOpenedByAShorterWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestClient(t, new(wireFake), nil)
+		start := time.Now()
+		c.limiter.closeFor(time.Minute, "long")
+		c.limiter.closeFor(time.Second, "short")
+		if _, err := incidents(t.Context(), c); err != nil || time.Since(start) != time.Minute {
+			t.Errorf("sent after %s, %v; want 1m0s", time.Since(start), err)
+		}
+	})
+}
+
 func TestRetryAfterIsObeyed(t *testing.T) {
 	for name, tc := range map[string]struct {
 		refusal func() *http.Response
@@ -206,7 +245,11 @@ func TestCancelEndsEveryWait(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				time.AfterFunc(10*time.Second, cancel)
 				start := time.Now()
-				if _, err := incidents(ctx, c); !errors.Is(err, context.Canceled) {
+				req := testWindow()
+				if name == "the body" { // also when no retry is left to notice it
+					req.Attempts = 1
+				}
+				if _, err := c.Incidents(ctx, req); !errors.Is(err, context.Canceled) {
 					t.Errorf("err = %v, want canceled", err)
 				}
 				if time.Since(start) != 10*time.Second {

@@ -373,7 +373,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 			c.Log = slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		})
 		_, err := incidents(t.Context(), c)
-		if err == nil || !strings.Contains(out.String(), "trying again") {
+		if err == nil || !strings.Contains(out.String(), "request failed") {
 			t.Fatalf("err = %v, log:\n%s", err, out.String())
 		}
 		for _, text := range []string{out.String(), err.Error()} {
