@@ -173,20 +173,18 @@ func TestServerStartedByHandIsAdopted(t *testing.T) {
 
 func TestStalePidFiles(t *testing.T) {
 	linuxOnly(t)
-	stranger := exec.Command("sleep", "600")
-	if err := stranger.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = stranger.Process.Kill(); _ = stranger.Wait() })
-	zombie := exec.Command("true")
-	if err := zombie.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = zombie.Wait() })
-
 	dir := stateDir(t)
 	s := mustStart(t, dir)
 	in := &s.instance
+	// PostgreSQL knows by itself that another account's process is not its own.
+	stranger, zombie := exec.Command("sleep", "600"), exec.Command("true")
+	for _, c := range []*exec.Cmd{stranger, zombie} {
+		c.SysProcAttr = in.account.attributes()
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	}
 	lines, err := os.ReadFile(in.pidFiles()[0])
 	if err != nil {
 		t.Fatal(err)
