@@ -40,6 +40,7 @@ const maxChanges = 200
 // hold after the tenant has moved to the other API, is read as what it is.
 func translateIncidents(dialect defender.Dialect, tenantID string, records []jsontext.Value, at time.Time) Translation {
 	t := newTranslator(tenantID, at)
+	t.out.Incidents = make([]store.Incident, 0, len(records))
 	for _, record := range records {
 		t.incident(dialect, record)
 	}
@@ -51,7 +52,7 @@ func translateIncidents(dialect defender.Dialect, tenantID string, records []jso
 func translateAlerts(tenantID string, records []jsontext.Value, at time.Time) Translation {
 	t := newTranslator(tenantID, at)
 	for _, record := range records {
-		t.out.Times = append(t.out.Times, t.alert(defender.Graph, record, alertParent{}))
+		t.out.Times = append(t.out.Times, t.servedAlert(record))
 	}
 	return t.out
 }
@@ -98,13 +99,23 @@ func (t *translator) change(c store.SchemaChange) {
 	t.out.Changes = append(t.out.Changes, c)
 }
 
+// parseRecord reads one record of a page. The object is of its clean form, and
+// so is everything in it: nothing below this cleans a value again.
+func parseRecord(served jsontext.Value) (clean jsontext.Value, o defender.Object, err error) {
+	if clean, err = store.CleanJSON(served); err != nil {
+		return nil, o, err
+	}
+	o, err = defender.ParseObject(clean)
+	return clean, o, err
+}
+
 // briefly cuts a text of the source to what a report about it needs.
 func briefly(s string) string {
 	const limit = 200
 	if len(s) > limit {
 		s = strings.ToValidUTF8(s[:limit], "") + "…"
 	}
-	return store.CleanText(s)
+	return s
 }
 
 // A scope is where in a document a value stands.

@@ -105,10 +105,20 @@ type alertParent struct {
 	updated    time.Time
 }
 
-// alert makes one served alert a row, or quarantines it. It returns when the
-// alert says it was last updated, zero when it does not say.
-func (t *translator) alert(expected defender.Dialect, served jsontext.Value, from alertParent) time.Time {
-	o, err := defender.ParseObject(served)
+// servedAlert is alert for a record of a page.
+func (t *translator) servedAlert(served jsontext.Value) time.Time {
+	clean, err := store.CleanJSON(served)
+	if err != nil {
+		t.quarantine(kindAlert, "", served, err)
+		return time.Time{}
+	}
+	return t.alert(defender.Graph, served, clean, alertParent{})
+}
+
+// alert makes one alert, served so and clean now, a row, or quarantines it. It
+// returns when the alert says it was last updated, zero when it does not say.
+func (t *translator) alert(expected defender.Dialect, served, clean jsontext.Value, from alertParent) time.Time {
+	o, err := defender.ParseObject(clean)
 	if err != nil {
 		t.quarantine(kindAlert, "", served, err)
 		return time.Time{}
@@ -136,7 +146,7 @@ func (t *translator) finishAlert(x scope, source alertSource, row *store.Alert, 
 	if id == "" {
 		return fmt.Errorf("the alert has no %s", source.id)
 	}
-	row.AlertID = store.CleanText(id)
+	row.AlertID = id
 	if row.LastUpdateDateTime, err = x.updated(row, source.updated, o, from); err != nil {
 		return err
 	}
@@ -144,14 +154,8 @@ func (t *translator) finishAlert(x scope, source alertSource, row *store.Alert, 
 	if row.IncidentID == nil && from.incidentID != nil {
 		row.IncidentID, adopted = from.incidentID, incidentKey(*from.incidentID)
 	}
-	if row.Raw, err = store.CleanJSON(documentWithout(o, source.lists()...)); err != nil {
-		return err
-	}
-	evidence, err := t.evidence(x, row, source.evidence, o)
-	if err != nil {
-		return err
-	}
-	row.ContentHash = t.hash.sum(row.Raw, []byte(adopted), evidence)
+	row.Raw = documentWithout(o, source.lists()...)
+	row.ContentHash = t.hash.sum(row.Raw, []byte(adopted), t.evidence(x, row, source.evidence, o))
 	return nil
 }
 

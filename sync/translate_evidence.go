@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"slices"
 	"strings"
 
 	"defendersync/store"
@@ -34,43 +35,36 @@ func (s alertSource) lists() []string {
 
 // evidence makes rows of the alert's evidence and returns their part of the
 // alert's content hash, which does not depend on their order.
-func (t *translator) evidence(x scope, row *store.Alert, sources []evidenceSource, o defender.Object) ([]byte, error) {
+func (t *translator) evidence(x scope, row *store.Alert, sources []evidenceSource, o defender.Object) []byte {
 	t.hash.begin()
 	for _, source := range sources {
 		served, _, err := o.Array(source.list)
 		if err != nil {
 			x.misfit(source.list, err)
 		}
+		row.Evidence = slices.Grow(row.Evidence, len(served))
 		for _, v := range served {
-			e, err := t.oneEvidence(source, v)
-			if err != nil {
-				return nil, err
-			}
-			e.AlertID, e.EvidenceNo = row.AlertID, int32(len(row.Evidence)+1)
+			e := store.Evidence{TenantID: t.tenantID, AlertID: row.AlertID, EvidenceNo: int32(len(row.Evidence) + 1)}
+			t.oneEvidence(source, v, &e)
 			row.Evidence = append(row.Evidence, e)
 			t.hash.add(e.EvidenceType, e.Raw)
 		}
 	}
-	return t.hash.set(), nil
+	return t.hash.set()
 }
 
-// oneEvidence makes a row of one piece of evidence. Whatever it is, it is kept.
-func (t *translator) oneEvidence(source evidenceSource, served jsontext.Value) (store.Evidence, error) {
+// oneEvidence fills the row of one piece of evidence. Whatever it is, it is kept.
+func (t *translator) oneEvidence(source evidenceSource, served jsontext.Value, row *store.Evidence) {
 	x := scope{t: t, object: "evidence", path: source.list}
-	row := store.Evidence{TenantID: t.tenantID, EvidenceType: untypedEvidence}
-	var err error
-	if row.Raw, err = store.CleanJSON(served); err != nil {
-		return row, err
-	}
+	row.EvidenceType, row.Raw = untypedEvidence, served
 	o, err := defender.ParseObject(served)
 	if err != nil {
 		x.misfit("", err)
-		return row, nil
+		return
 	}
 	kind := source.kind(x, o)
 	row.EvidenceType = kind.name
-	fillRow(x, kind.shape, &row, o, nil)
-	return row, nil
+	fillRow(x, kind.shape, row, o, nil)
 }
 
 // untypedEvidence is the evidence_type of what does not say what it is.

@@ -7,6 +7,7 @@ import (
 	"defendersync/store"
 )
 
+// evidence is short for the row type that the tables below are about.
 type evidence = store.Evidence
 
 // The columns of defender.alert_evidence by the type of their values.

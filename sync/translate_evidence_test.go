@@ -33,6 +33,8 @@ func bareEvidence(all []store.Evidence) []store.Evidence {
 func TestGraphEvidence(t *testing.T) {
 	got, tr := evidenceOf(t, sampleEvidence[0], sampleEvidence[1], sampleEvidence[2], sampleEvidence[4],
 		`{"@odata.type":"#microsoft.graph.security.mailboxEvidence","primaryAddress":"u@c","displayName":"","upn":"","userAccount":{"userPrincipalName":"u@c","displayName":"U"}}`,
+		`{"@odata.type":"#microsoft.graph.security.mailboxEvidence","upn":"main","displayName":"Main","userAccount":{"userPrincipalName":"other","displayName":"Other"}}`,
+		`{"@odata.type":"#microsoft.graph.security.mailboxEvidence","userAccount":{"userPrincipalName":"other","displayName":"Other"},"upn":"main","displayName":"Main"}`,
 		`{"@odata.type":"#microsoft.graph.security.analyzedMessageEvidence","p1Sender":{"emailAddress":"p1@c"},"p2Sender":{"emailAddress":"p2@c"},"senderIp":"1.2.3.4"}`,
 		`{"@odata.type":"#microsoft.graph.security.analyzedMessageEvidence","p2Sender":{"emailAddress":"p2@c"},"p1Sender":{"emailAddress":"p1@c"}}`,
 		`{"@odata.type":"#microsoft.graph.security.analyzedMessageEvidence","p2Sender":null,"p1Sender":{"emailAddress":"p1@c"}}`,
@@ -65,6 +67,8 @@ func TestGraphEvidence(t *testing.T) {
 			AccountName: ptr("kai"), DomainName: ptr("CONTOSO"), UserSID: ptr("S-1-5-21-1"), AzureADUserID: ptr("fc8f7484-f813-4db2-afab-bc1507913fb6"),
 			UserPrincipalName: ptr("kai@contoso.com"), DisplayName: ptr("Kai")},
 		{EvidenceType: "mailbox", PrimaryAddress: ptr("u@c"), UserPrincipalName: ptr("u@c"), DisplayName: ptr("U")},
+		{EvidenceType: "mailbox", UserPrincipalName: ptr("main"), DisplayName: ptr("Main")},
+		{EvidenceType: "mailbox", UserPrincipalName: ptr("main"), DisplayName: ptr("Main")},
 		{EvidenceType: "analyzed_message", SenderAddress: ptr("p2@c"), SenderIP: ptr("1.2.3.4")},
 		{EvidenceType: "analyzed_message", SenderAddress: ptr("p2@c")},
 		{EvidenceType: "analyzed_message", SenderAddress: ptr("p1@c")},

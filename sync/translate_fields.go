@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"defendersync/store"
 	"defendersync/sync/defender"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -65,10 +64,7 @@ func setValue[R, V any](get func(defender.Object, string) (V, bool, error), set 
 }
 
 func setText[R any](column func(*R) **string) setter[R] {
-	return setValue(defender.Object.Text, func(row *R, s string) {
-		s = store.CleanText(s)
-		*column(row) = &s
-	})
+	return setValue(defender.Object.Text, func(row *R, s string) { *column(row) = &s })
 }
 
 // setTextElse sets a column that another property has first claim to.
@@ -87,10 +83,7 @@ func setUnless[R any](column func(*R) **string, set setter[R]) setter[R] {
 
 // setLabel sets a text column from a text or a whole number.
 func setLabel[R any](column func(*R) **string) setter[R] {
-	return setValue(textOrDigits, func(row *R, s string) {
-		s = store.CleanText(s)
-		*column(row) = &s
-	})
+	return setValue(textOrDigits, func(row *R, s string) { *column(row) = &s })
 }
 
 func textOrDigits(o defender.Object, name string) (string, bool, error) {
@@ -124,7 +117,7 @@ func setInstant[R any](column func(*R) **time.Time) setter[R] {
 }
 
 func setTexts[R any](column func(*R) *[]string) setter[R] {
-	return setValue(defender.Object.Strings, func(row *R, all []string) { *column(row) = cleaned(all) })
+	return setValue(defender.Object.Strings, func(row *R, all []string) { *column(row) = all })
 }
 
 // setTextsElse sets a column that another property has first claim to.
@@ -135,13 +128,6 @@ func setTextsElse[R any](column func(*R) *[]string) setter[R] {
 			set(x, row, o, name)
 		}
 	}
-}
-
-func cleaned(all []string) []string {
-	for i, s := range all {
-		all[i] = store.CleanText(s)
-	}
-	return all
 }
 
 // setMember sets a column to a member of an enum, in Graph's spelling whichever
@@ -180,7 +166,6 @@ func (x scope) member(e enumeration, name, served string) string {
 	m, known := e.member(served)
 	if !known {
 		x.change(name, unknownEnumMember, served)
-		m = store.CleanText(m)
 	}
 	return m
 }
@@ -190,12 +175,11 @@ func (x scope) member(e enumeration, name, served string) string {
 func setDocument[R, V any](kind func(defender.Object, string) (V, bool, error), column func(*R) *[]byte) setter[R] {
 	return func(x scope, row *R, o defender.Object, name string) {
 		_, ok, err := kind(o, name)
-		if ok && err == nil {
-			served, _ := o.Get(name)
-			*column(row), err = store.CleanJSON(served)
-		}
-		if err != nil {
+		switch served, _ := o.Get(name); {
+		case err != nil:
 			x.misfit(name, err)
+		case ok:
+			*column(row) = served
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -87,7 +88,7 @@ func dialectOf(expected defender.Dialect, o defender.Object, graphID, olderID st
 // incident makes one served incident a row, or quarantines it, and notes its
 // time. Its alerts are taken either way.
 func (t *translator) incident(expected defender.Dialect, served jsontext.Value) {
-	o, err := defender.ParseObject(served)
+	clean, o, err := parseRecord(served)
 	if err != nil {
 		t.out.Times = append(t.out.Times, time.Time{})
 		t.quarantine(kindIncident, "", served, err)
@@ -113,7 +114,7 @@ func (t *translator) incident(expected defender.Dialect, served jsontext.Value) 
 	if identified {
 		from.incidentID = &id
 	}
-	t.inlineAlerts(x, d, from, o)
+	t.inlineAlerts(x, d, from, o, servedAlerts(served, clean))
 }
 
 func incidentID(o defender.Object, name string) (id int64, ok bool, err error) {
@@ -134,26 +135,40 @@ func (t *translator) finishIncident(x scope, source incidentSource, row *store.I
 		x.untimed(source.updated, o)
 		row.LastUpdateDateTime = *row.CreatedDateTime
 	}
-	var err error
-	if row.Raw, err = store.CleanJSON(documentWithout(o, "alerts")); err != nil {
-		return err
-	}
+	row.Raw = documentWithout(o, "alerts")
 	row.ContentHash = t.hash.sum(row.Raw)
 	return nil
 }
 
-// inlineAlerts makes rows of the alerts that came inside an incident.
-func (t *translator) inlineAlerts(x scope, d defender.Dialect, from alertParent, o defender.Object) {
+// inlineAlerts makes rows of the alerts that came inside an incident. served
+// are the same alerts before they were cleaned; nil when there was no need to.
+func (t *translator) inlineAlerts(x scope, d defender.Dialect, from alertParent, o defender.Object, served []jsontext.Value) {
 	alerts, _, err := o.Array("alerts")
 	if err != nil {
 		x.misfit("alerts", err)
 	}
-	for _, served := range alerts {
-		t.alert(d, served, from)
+	if len(served) != len(alerts) {
+		served = alerts
+	}
+	for i, clean := range alerts {
+		t.alert(d, served[i], clean, from)
 	}
 	if _, more, _ := o.Text("alerts@odata.nextLink"); more && from.incidentID != nil {
 		t.out.Partial = append(t.out.Partial, incidentKey(*from.incidentID))
 	}
+}
+
+// servedAlerts are an incident's alerts as served, when cleaning changed it.
+func servedAlerts(served, clean jsontext.Value) []jsontext.Value {
+	if bytes.Equal(served, clean) {
+		return nil
+	}
+	o, err := defender.ParseObject(served)
+	if err != nil {
+		return nil
+	}
+	alerts, _, _ := o.Array("alerts")
+	return alerts
 }
 
 // untimed reports that a record does not say when it was last updated. A value

@@ -207,9 +207,9 @@ func TestIncidentQuarantine(t *testing.T) {
 		"a number":      {`5`, "", "want object, got number"},
 		"null":          {`null`, "", "want object, got null"},
 		"an array":      {`[]`, "", "want object, got array"},
-		"cut off":       {`{"id":"5"`, "", "parse object"},
+		"cut off":       {`{"id":"5"`, "", "unexpected EOF"},
 		"empty":         {``, "", ""},
-		"two documents": {`{"id":"5"} {}`, "", "after the object"},
+		"two documents": {`{"id":"5"} {}`, "", "more than one value"},
 	}
 	for name, test := range tests {
 		got := translated(defender.Graph, test.record)
@@ -331,5 +331,28 @@ func TestPartialAlerts(t *testing.T) {
 	_, tr := oneIncident(t, defender.Graph, record)
 	if diff := cmp.Diff([]string{"9"}, tr.Partial); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What PostgreSQL can't hold is replaced in every row; what was served is kept
+// for a replay, of the alerts inside too.
+func TestCleanRowsAndServedBytes(t *testing.T) {
+	alert := "{ \"id\":\"a\\u0000\",\"lastUpdateDateTime\":\"2026-01-01T00:00:00Z\",\"title\":\"x\xffy\",\"mitreTechniques\":[\"T\\u0000\"]," +
+		"\"evidence\":[{\"n\\u0000\":\"\\ud800\",\"verdict\":\"new\\u0000\",\"@odata.type\":\"a\\u0000b\"}]}"
+	record := `{"id":"1", "lastUpdateDateTime":"2026-01-01T00:00:00Z","big":9007199254740993,"displayName":"a\u0000b","customTags":["\u0000"],"alerts":[` + alert + `]}`
+	got, tr := oneIncident(t, defender.Graph, record)
+	a := tr.Alerts[0]
+	if *got.DisplayName != "a\uFFFDb" || got.CustomTags[0] != "\uFFFD" || !strings.Contains(string(got.Raw), "9007199254740993") {
+		t.Errorf("incident %s", got.Raw)
+	}
+	if a.AlertID != "a\uFFFD" || *a.Title != "x\uFFFDy" || a.MitreTechniques[0] != "T\uFFFD" {
+		t.Errorf("alert %s", a.Raw)
+	}
+	if e := a.Evidence[0]; e.EvidenceType != "a\uFFFDb" || *e.Verdict != "new\uFFFD" {
+		t.Errorf("evidence %s %q %q", e.Raw, e.EvidenceType, *e.Verdict)
+	}
+	accounted(t, jsonRecords([]string{record}), tr)
+	if string(got.Served) != record || string(a.Served) != alert {
+		t.Errorf("served %s and %s", got.Served, a.Served)
 	}
 }

@@ -206,6 +206,11 @@ func TestSchemaOfNestedEvidence(t *testing.T) {
 		"amazonResourceEvidence":    "resource_id resource_name",
 		"analyzedMessageEvidence":   "sender_address",
 		"servicePrincipalEvidence":  "app_id object_id display_name",
+		"gitHubUserEvidence":        "account_name display_name primary_address object_id url",
+		"cloudApplicationEvidence":  "app_id display_name",
+		"aiAgentEvidence":           "object_id display_name",
+		"dnsEvidence":               "domain_name ip_address",
+		"sasTokenEvidence":          "resource_id",
 	}
 	for name, want := range tests {
 		got, _ := evidenceOf(t, string(jsonOf(t, s.object(name, 4))))
