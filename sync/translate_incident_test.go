@@ -163,6 +163,12 @@ func TestIncidentInTheOtherDialect(t *testing.T) {
 			t.Errorf("expecting %s: %+v", expected, got)
 		}
 	}
+	both := `{"id":"8","incidentId":9,"lastUpdateDateTime":"2026-01-01T00:00:00Z","lastUpdateTime":"2026-01-01T00:00:00Z"}`
+	for expected, id := range map[defender.Dialect]int64{defender.Graph: 8, defender.Older: 9} {
+		if got, _ := oneIncident(t, expected, both); got.IncidentID != id {
+			t.Errorf("expecting %s: id %d of %s", expected, got.IncidentID, both)
+		}
+	}
 	got, _ := oneIncident(t, defender.Older, `{"id":"6","displayName":"n","lastUpdateDateTime":"2026-01-01T00:00:00Z"}`)
 	if got.IncidentID != 6 || *got.DisplayName != "n" {
 		t.Errorf("%+v", got)
