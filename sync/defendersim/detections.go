@@ -73,7 +73,7 @@ var detections = map[string]*detection{
 		"Exfiltration", []string{"T1567.002", "T1048"}, endpoint, "", "high", []string{"device", "process", "ip", "url", "user", "file"}},
 	"custom": {"WG-0{rule} script interpreter started by an e-mail client",
 		"Own detection rule of the security team.",
-		"Execution", []string{"T1059"}, customRule, "", "low", []string{"device", "process", "user", "mystery"}},
+		"Execution", []string{"T1059"}, customRule, "", "low", []string{"device", "process", "user", mystery}},
 
 	"reported": {"Email reported by user as malware or phish",
 		"A user reported a message with the report button.",
@@ -168,7 +168,7 @@ var detections = map[string]*detection{
 		"Collection", []string{"T1530"}, cloud, "microsoftDefenderForStorage", "low", []string{"azureResource", "blob", "ip", "amazonResource"}},
 	"sprayed": {"Multiple failed sign-ins followed by a success",
 		"An analytics rule of the workspace found a success after many failures from {ip}.",
-		"CredentialAccess", []string{"T1110.003"}, sentinel, "", "medium", []string{"user", "ip", "mystery"}},
+		"CredentialAccess", []string{"T1110.003"}, sentinel, "", "medium", []string{"user", "ip", mystery}},
 	"consent": {"Rare application consent",
 		"An application that nobody had used before was granted access to the directory.",
 		"Persistence", []string{"T1528"}, sentinel, "nrtAlerts", "medium", []string{"oauthApplication", "user", "ip"}},

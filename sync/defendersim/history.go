@@ -10,9 +10,14 @@ import (
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
-// live fills the world with incidents spread over the span up to now.
+// lull is how long before the beginning nothing has happened, so that a
+// reader that keeps away from the last minutes sees the whole history.
+const lull = 10 * time.Minute
+
+// live fills the world with incidents spread over the span up to the lull.
 func (w *World) live(now time.Time) {
-	w.last = now.Add(-time.Minute)
+	now = now.Add(-lull)
+	w.last = now
 	step := w.opt.Span / time.Duration(w.opt.Incidents+1)
 	for i := range w.opt.Incidents {
 		at := now.Add(-w.opt.Span + time.Duration(i)*step + time.Duration(w.rand.Int64N(int64(step)+1)))
@@ -44,7 +49,7 @@ func sqlTick(r *rand.Rand, t time.Time) time.Time {
 func (w *World) open(at time.Time) *incident {
 	r := w.rand
 	s := w.pickStory()
-	in := &incident{story: s, cast: r.Uint64()}
+	in := &incident{story: s, cast: w.castFor(s)}
 	w.nextID += int64(1 + r.IntN(3)) // ids have gaps: other incidents were of no interest
 	in.Incident = Incident{
 		ID: w.nextID, Status: "active", Severity: "informational", Classification: "unknown", Determination: "unknown",
@@ -60,6 +65,17 @@ func (w *World) open(at time.Time) *incident {
 	}
 	w.describe(in)
 	return in
+}
+
+// castFor finds a cast whose malware suits the story.
+func (w *World) castFor(s *story) uint64 {
+	for {
+		seed := w.rand.Uint64()
+		family := w.estate.cast(seed).files[0].family
+		if s.family == "" && !strings.HasPrefix(family, "PUA") || s.family != "" && strings.HasPrefix(family, s.family) {
+			return seed
+		}
+	}
 }
 
 func (w *World) pickStory() *story {
@@ -134,8 +150,6 @@ func (w *World) nextDetection(in *incident, n int) *detection {
 		return detections["human"]
 	case in.story.ordered:
 		return detections[names[n%len(names)]]
-	case n == 0:
-		return detections[names[0]]
 	}
 	return detections[pick(w.rand, names)]
 }
@@ -170,20 +184,24 @@ func (w *World) describe(in *incident) {
 // past gives an incident the work that analysts will have done on it by now.
 func (w *World) past(in *incident, now time.Time) {
 	r, age := w.rand, now.Sub(in.Created)
+	newest := in.Created
+	for _, a := range in.alerts {
+		newest = clampTime(a.Created, newest, now)
+	}
 	done := time.Duration(r.Int64N(int64(min(age, 9*24*time.Hour)) + 1))
-	at := clampTime(sqlTick(r, in.Created.Add(done)), in.Created, now)
+	at := clampTime(sqlTick(r, in.Created.Add(done)), newest, now)
 	switch resolved := min(92, int(age/(24*time.Hour))*9); {
 	case chance(r, resolved):
 		w.resolve(in, at)
 	case chance(r, 35):
 		in.Status, in.AssignedTo = "inProgress", pick(r, analysts)
 		w.remark(in, at)
-	case chance(r, 6):
+	case chance(r, 15):
 		in.Status = "awaitingAction"
 	}
 	in.LastUpdate = at
-	if chance(r, 6) && len(w.order) > 1 { // updated by the same batch job as the one before
-		in.LastUpdate = laterOf(w.order[len(w.order)-2].LastUpdate, in.Created)
+	if n := len(w.order); n > 1 && chance(r, 9) && !w.order[n-2].LastUpdate.Before(newest) {
+		in.LastUpdate = w.order[n-2].LastUpdate // the same batch job as the one before
 	}
 	for _, a := range in.alerts {
 		w.pastAlert(a, now)
@@ -264,7 +282,7 @@ func (w *World) remark(in *incident, at time.Time) {
 func (w *World) redirects() {
 	for i := 5; i < len(w.order); i += 17 + w.rand.IntN(20) {
 		from, to := w.order[i], w.order[i-1-w.rand.IntN(3)]
-		if from.Status == "resolved" || from.Status == "redirected" || to.Status == "redirected" {
+		if from.Status == "redirected" || to.Status == "redirected" {
 			continue
 		}
 		at := laterOf(from.LastUpdate, to.LastUpdate)
@@ -276,7 +294,7 @@ func (w *World) redirects() {
 // tie makes the newest incidents that the options ask for share a last update.
 func (w *World) tie(now time.Time) {
 	n := min(w.opt.Tie, len(w.order))
-	at := now.Add(-time.Minute).Truncate(time.Millisecond).Add(333_300 * time.Nanosecond)
+	at := now.Add(-time.Second).Truncate(time.Millisecond).Add(333_300 * time.Nanosecond)
 	for _, in := range w.order[len(w.order)-n:] {
 		in.Created = clampTime(in.Created, time.Time{}, at)
 		in.LastUpdate = at

@@ -1,6 +1,7 @@
 package defendersim
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -65,7 +66,7 @@ func (w *World) find(e Endpoint, id string) record {
 func (w *World) alertsOf(r record) []record { return records(r.(*incident).alerts) }
 
 func (w *World) render(r record, st style) []byte {
-	e := &encoder{tenant: w.opt.TenantID, unknown: st.unknown}
+	e := &encoder{tenant: w.opt.TenantID, unknown: st.unknown, b: make([]byte, 0, sizeHint(r, st))}
 	switch r := r.(type) {
 	case *incident:
 		if st.older {
@@ -77,6 +78,14 @@ func (w *World) render(r record, st style) []byte {
 		e.graphAlert(w, r)
 	}
 	return e.b
+}
+
+// sizeHint is about how long a record will be.
+func sizeHint(r record, st style) int {
+	if in, ok := r.(*incident); ok && (st.expand || st.older) {
+		return 4<<10 + len(in.alerts)*8<<10
+	}
+	return 8 << 10
 }
 
 // style is how the request wants records to be written.
@@ -144,12 +153,20 @@ func (s *Sim) matches(c *call, q query) []record {
 // page renders records, unless one of them is poison.
 func (s *Sim) page(c *call, p *page, records []record, st style) *answer {
 	for _, r := range records {
-		if (st.expand || st.older) && s.isPoison(r.id()) {
+		if s.fails(r, st) {
 			return c.poisoned()
 		}
 		p.records = append(p.records, s.document(r, st))
 	}
 	return &answer{page: p}
+}
+
+// fails tells whether a record cannot be rendered in this style.
+func (s *Sim) fails(r record, st style) bool {
+	if !st.expand && !st.older {
+		return false
+	}
+	return s.isPoison(r.id()) || st.expand && s.opt.ExpandLimit > 0 && len(s.source.alertsOf(r)) > s.opt.ExpandLimit
 }
 
 func (c *call) poisoned() *answer {
@@ -176,7 +193,7 @@ func (s *Sim) nextLink(c *call, values url.Values, offset int) string {
 	} else {
 		values.Set("$skip", strconv.Itoa(offset))
 	}
-	scheme := "http"
+	scheme := cmp.Or(c.URL.Scheme, "http")
 	if c.TLS != nil {
 		scheme = "https"
 	}
@@ -212,7 +229,7 @@ func (s *Sim) one(c *call) *answer {
 		return c.missing()
 	}
 	st := c.style(c.URL.Query().Get("$expand") == "alerts")
-	if (st.expand || st.older) && s.isPoison(c.id) {
+	if s.fails(r, st) {
 		return c.poisoned()
 	}
 	doc := s.document(r, st)

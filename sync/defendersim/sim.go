@@ -26,6 +26,10 @@ type Options struct {
 	MaxSkip   int    // a deeper $skip is answered with 400; 0 means no limit
 	Limits    Limits // quotas; none by default
 
+	// ExpandLimit makes $expand=alerts answer 500 for an incident with more
+	// alerts than that; 0 means never. Poison does it for chosen incidents.
+	ExpandLimit int
+
 	// ChangeEvery makes the world take one step after every that many API
 	// requests, before the answer is sent; 0 means never.
 	ChangeEvery int

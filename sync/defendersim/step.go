@@ -230,6 +230,7 @@ func (w *World) empty(from, to *incident, at time.Time) []*alert {
 	to.CustomTags = union(to.CustomTags, from.CustomTags)
 	from.CustomTags, from.SystemTags = []string{"Redirected"}, nil
 	from.Status, from.RedirectID = "redirected", to.ID
+	from.Classification, from.Determination = "unknown", "unknown"
 	w.describe(to)
 	return moved
 }

@@ -112,8 +112,8 @@ type World struct {
 	alertIndex    index[*alert]
 }
 
-// NewWorld invents a tenant with its history up to now. The same options and
-// the same now give the same world.
+// NewWorld invents a tenant with its history up to ten minutes ago. The same
+// options and the same now give the same world.
 func NewWorld(opt WorldOptions) *World {
 	opt.Incidents = cmp.Or(opt.Incidents, 300)
 	opt.Span = cmp.Or(opt.Span, 60*24*time.Hour)
