@@ -33,7 +33,7 @@ func checkTenant(t *tenantConfig, d *decoder, path string) {
 		}
 	}
 	checkCredential(d, path+".credential")
-	if perMinute, perHour := t.Limits.incidents(); min(perMinute, perHour) < 1 {
+	if l := t.Limits.incidents(); min(l.PerMinute, l.PerHour) < 1 {
 		d.failAt(path+".limits", "share leaves less than one call in a minute or an hour; raise share or the limit")
 	}
 	if t.Limits.IncidentsPerHour < t.Limits.IncidentsPerMinute {

@@ -44,8 +44,8 @@ func printConfig(w io.Writer, path string, c *config) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "TENANT\tTENANT ID\tAPI\tCLOUD\tCALLS/MIN\tCALLS/HOUR")
 	for _, tenant := range c.Tenants {
-		perMinute, perHour := tenant.Limits.incidents()
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\n", tenant.Name, tenant.TenantID, tenant.API, tenant.Cloud, perMinute, perHour)
+		limits := tenant.Limits.incidents()
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\n", tenant.Name, tenant.TenantID, tenant.API, tenant.Cloud, limits.PerMinute, limits.PerHour)
 	}
 	fmt.Fprintln(t, "\nSTREAM\tSCHEDULE\tNEXT\tSTART\tOVERLAP\tSETTLE")
 	for _, s := range []struct {

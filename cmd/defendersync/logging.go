@@ -19,14 +19,22 @@ func (a *app) logger() (*slog.Logger, error) {
 	default:
 		return nil, usageErrorf("--log-level: %q is not known; write debug, info, warn or error", a.logLevel)
 	}
-	terminal := isTerminal(a.stderr)
+	terminal := a.screen.terminal
 	switch {
 	case a.logFormat == "json", a.logFormat == "auto" && !terminal:
-		return slog.New(slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: level})), nil
+		return slog.New(slog.NewJSONHandler(a.screen, &slog.HandlerOptions{Level: level, ReplaceAttr: readableDuration})), nil
 	case a.logFormat == "text", a.logFormat == "auto":
-		return slog.New(tint.NewHandler(a.stderr, &tint.Options{Level: level, NoColor: !terminal, TimeFormat: "15:04:05"})), nil
+		return slog.New(tint.NewHandler(a.screen, &tint.Options{Level: level, NoColor: !terminal, TimeFormat: "15:04:05"})), nil
 	}
 	return nil, usageErrorf("--log-format: %q is not known; write auto, text or json", a.logFormat)
+}
+
+// readableDuration writes durations as 1.5s, where JSON would have nanoseconds.
+func readableDuration(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

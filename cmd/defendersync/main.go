@@ -18,6 +18,6 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: processEnvironment()}
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: processEnvironment(), screen: newScreen(os.Stderr)}
 	return exitCode(ctx, a.execute(ctx, os.Args[1:]), os.Stderr)
 }

@@ -16,6 +16,7 @@ type app struct {
 	stdin          *os.File
 	stdout, stderr *os.File
 	env            environment
+	screen         *screen // stderr, for logs and progress
 
 	configPath, logLevel, logFormat string
 }
@@ -71,7 +72,8 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&a.logFormat, "log-format", "auto", "auto, text or json; auto is text on a terminal")
 	root.AddCommand(
-		a.configCommand(), a.consentURLCommand(), a.healthCommand(), a.versionCommand(),
+		a.runCommand(), a.syncCommand(), a.statusCommand(), a.doctorCommand(), a.migrateCommand(), a.quarantineCommand(),
+		a.demoCommand(), a.configCommand(), a.consentURLCommand(), a.healthCommand(), a.versionCommand(),
 	)
 	tightenCobra(root)
 	return root

@@ -2,13 +2,19 @@ package main
 
 import (
 	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
 
+	"defendersync/store"
+	defsync "defendersync/sync"
 	"defendersync/sync/defender"
 )
 
 // incidents are the calls per minute and per hour that the tenant's share allows.
-func (l limitsConfig) incidents() (perMinute, perHour int) {
-	return l.Share.of(l.IncidentsPerMinute), l.Share.of(l.IncidentsPerHour)
+func (l limitsConfig) incidents() defender.Limits {
+	return defender.Limits{PerMinute: l.Share.of(l.IncidentsPerMinute), PerHour: l.Share.of(l.IncidentsPerHour)}
 }
 
 // of is the part of a limit, rounded down: a share is never exceeded. The
@@ -37,4 +43,108 @@ func (c credentialConfig) reader() func() (string, error) {
 		return c.ClientSecretFile.read
 	}
 	return c.ClientSecret.read
+}
+
+// clientConfig is what the tenant's client is made of, but for the record of its calls.
+func (t tenantConfig) clientConfig(log *slog.Logger) (defender.Config, error) {
+	e, err := t.endpoints()
+	if err != nil {
+		return defender.Config{}, err
+	}
+	base, audience := e.Graph, e.GraphAudience
+	if t.dialect() == defender.Older {
+		base, audience = e.Defender, e.DefenderAudience
+	}
+	return defender.Config{
+		Tenant:     string(t.Name),
+		TenantID:   string(t.TenantID),
+		ClientID:   string(t.ClientID),
+		Credential: defender.Secret(t.Credential.reader()),
+		Dialect:    t.dialect(),
+		Login:      e.Login,
+		BaseURL:    base,
+		Audience:   audience,
+		OAuth:      string(t.OAuth),
+		UserAgent:  "defendersync/" + version(),
+		Log:        log,
+		Limits:     t.Limits.incidents(),
+	}, nil
+}
+
+func (t tenantConfig) dialect() defender.Dialect { return defender.Dialect(t.API) }
+
+// record makes a client put its calls on record. What it knows of earlier calls
+// the worker tells it when it takes the tenant.
+func record(cfg *defender.Config, s *store.Store) {
+	id := cfg.TenantID
+	cfg.OnCall = func(ctx context.Context, at time.Time) error {
+		return s.RecordCall(ctx, id, defsync.QuotaFamily, at)
+	}
+}
+
+// streamsOf are the enabled streams that the tenant's API has.
+func (c *config) streamsOf(t tenantConfig) []defsync.Stream {
+	var streams []defsync.Stream
+	for _, s := range []struct {
+		name string
+		streamConfig
+	}{{defsync.IncidentsStream, c.Streams.Incidents}, {defsync.AlertsStream, c.Streams.Alerts}} {
+		if !s.Enabled || defender.Permissions(t.dialect(), s.name) == nil {
+			continue
+		}
+		streams = append(streams, defsync.Stream{
+			Name:     s.name,
+			Schedule: s.Schedule.Schedule,
+			Start:    defsync.Start(s.Start),
+			Overlap:  time.Duration(s.Overlap),
+			Settle:   time.Duration(s.Settle),
+		})
+	}
+	return streams
+}
+
+// choose checks the names of a tenant and of streams that a command was given
+// and answers the tenants meant.
+func (c *config) choose(tenant string, streams []string) ([]tenantConfig, error) {
+	var chosen []tenantConfig
+	var names []string
+	for _, t := range c.Tenants {
+		names = append(names, string(t.Name))
+		if tenant == "" || tenant == string(t.Name) {
+			chosen = append(chosen, t)
+		}
+	}
+	if len(chosen) == 0 {
+		return nil, usageErrorf("--tenant: unknown tenant %q: known are %s", tenant, join(names))
+	}
+	known := make(map[string]bool)
+	var list []string
+	for _, t := range chosen {
+		for _, s := range c.streamsOf(t) {
+			if !known[s.Name] {
+				known[s.Name] = true
+				list = append(list, s.Name)
+			}
+		}
+	}
+	for _, s := range streams {
+		if !known[s] {
+			return nil, usageErrorf("unknown stream %q: known are %s", s, join(list))
+		}
+	}
+	return chosen, nil
+}
+
+// tenant is what the worker needs of a configured tenant. Its calls go on record in s.
+func (c *config) tenant(t tenantConfig, s *store.Store, log *slog.Logger) (defsync.Tenant, error) {
+	cfg, err := t.clientConfig(log)
+	if err != nil {
+		return defsync.Tenant{}, err
+	}
+	record(&cfg, s)
+	client, err := defender.New(cfg)
+	if err != nil {
+		return defsync.Tenant{}, fmt.Errorf("tenant %s: %w", t.Name, err)
+	}
+	return defsync.Tenant{Name: cfg.Tenant, ID: cfg.TenantID, Dialect: cfg.Dialect, Source: client, Streams: c.streamsOf(t)}, nil
 }

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"defendersync/migrations"
+	"defendersync/store/pglocal"
+	defsync "defendersync/sync"
+
+	"github.com/spf13/cobra"
+)
+
+// demoFlags are the demo's own.
+type demoFlags struct {
+	once    bool
+	listen  string
+	scale   int
+	dataDir string
+}
+
+func (a *app) demoCommand() *cobra.Command {
+	var f demoFlags
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run the real worker against a simulated tenant and a private PostgreSQL",
+		Args:  noArguments,
+		RunE: own(func(cmd *cobra.Command, _ []string) error {
+			if f.scale < 1 || f.scale > 1000 {
+				return usageErrorf("--scale: %d is outside 1 to 1000", f.scale)
+			}
+			return a.demo(cmd.Context(), f)
+		}),
+	}
+	cmd.Flags().BoolVar(&f.once, "once", false, "sync twice, show the result and end, instead of running until Ctrl-C")
+	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", `address for HTTP while running; "" for none`)
+	cmd.Flags().IntVar(&f.scale, "scale", 1, "size of the tenant, in units of 300 incidents")
+	cmd.Flags().StringVar(&f.dataDir, "data-dir", "./data", "the private PostgreSQL lives in its folder demo")
+	return cmd
+}
+
+// demo runs the worker, with nothing in it replaced, against a tenant and a
+// database that need no account and no network.
+func (a *app) demo(ctx context.Context, f demoFlags) error {
+	began := time.Now()
+	log, err := a.logger()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "Making a tenant with %s incidents ...\n", grouped(int64(f.scale*demoIncidents)))
+	tenant, err := startTenant(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer tenant.stop()
+	fmt.Fprintln(a.stdout, "Starting PostgreSQL ...")
+	db, err := a.demoDatabase(ctx, f.dataDir, log)
+	if err != nil {
+		return err
+	}
+	defer db.close(log)
+	c, err := tenant.config(f)
+	if err != nil {
+		return err
+	}
+	show := newProgress(a.screen, log)
+	defer show.start()()
+	s, err := newSession(ctx, c, db, sessionOptions{"demo", log, show})
+	if err != nil {
+		return err
+	}
+	if f.once {
+		return a.demoOnce(ctx, s, began)
+	}
+	return a.demoLive(ctx, s, tenant, f.listen)
+}
+
+// demoOnce syncs twice and shows what came of it.
+func (a *app) demoOnce(ctx context.Context, s *session, began time.Time) error {
+	var written int64
+	for pass := 1; pass <= 2; pass++ {
+		results := s.worker.Sync(ctx, "", nil)
+		if err := outcome(results); err != nil {
+			return err
+		}
+		written = 0
+		for _, r := range results {
+			written += r.Inserted + r.Updated
+		}
+		fmt.Fprintf(a.stdout, "\nPass %d: %s rows of incidents and alerts written\n\n", pass, grouped(written))
+		if err := printResults(a.stdout, results); err != nil {
+			return err
+		}
+	}
+	if written != 0 {
+		return errors.New("the second pass wrote rows, although nothing had changed")
+	}
+	if err := showDemo(ctx, a.stdout, s.db); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "\nDone in %s. To look for yourself, while PostgreSQL runs:\n\n  %s\n",
+		time.Since(began).Round(100*time.Millisecond), s.db.server.PSQL())
+	a.waitForEnter(ctx)
+	return nil
+}
+
+// waitForEnter keeps PostgreSQL up for somebody at a terminal to look at.
+func (a *app) waitForEnter(ctx context.Context) {
+	if !isTerminal(a.stdin) || !isTerminal(a.stdout) {
+		return
+	}
+	fmt.Fprint(a.stdout, "\nPress Enter to stop PostgreSQL. ")
+	pressed := make(chan struct{})
+	go func() {
+		defer close(pressed)
+		_, _ = bufio.NewReader(a.stdin).ReadString('\n') // the end of the input ends the demo, too
+	}()
+	select {
+	case <-pressed:
+	case <-ctx.Done():
+	}
+}
+
+// demoLive lets the tenant change and the worker follow until ctx ends.
+func (a *app) demoLive(ctx context.Context, s *session, tenant *demoTenant, address string) error {
+	ln, err := listen(ctx, address)
+	if err != nil {
+		return fmt.Errorf("%w (choose another with --listen)", err)
+	}
+	fmt.Fprintf(a.stdout, "The worker runs until Ctrl-C; the tenant changes every second.\n\n  %s\n", s.db.server.PSQL())
+	if ln != nil {
+		fmt.Fprintf(a.stdout, "  http://%s/\n", ln.Addr())
+	}
+	fmt.Fprintln(a.stdout)
+	go tenant.live(ctx)
+	return s.serve(ctx, ln)
+}
+
+// demoDatabase starts an empty PostgreSQL under dataDir, or, where its account
+// cannot enter that, in a temporary folder.
+func (a *app) demoDatabase(ctx context.Context, dataDir string, log *slog.Logger) (*database, error) {
+	dir := filepath.Join(dataDir, "demo")
+	db, err := openPrivate(ctx, dir, demoConnections, log)
+	var unreachable *pglocal.UnreachableError
+	if errors.As(err, &unreachable) {
+		dir = filepath.Join(os.TempDir(), fmt.Sprintf("defendersync-demo-%d", os.Getuid()))
+		fmt.Fprintf(a.stdout, "PostgreSQL runs as %s, who cannot enter %s: using %s instead.\n", unreachable.Account, unreachable.Blocked, dir)
+		db, err = openPrivate(ctx, dir, demoConnections, log)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if db.server.How == pglocal.Attached {
+		db.close(log)
+		return nil, fmt.Errorf("another demo runs in %s: stop it, or choose another folder with --data-dir", dir)
+	}
+	if _, err := migrations.DownTo(ctx, db.Pool(), 0); err != nil { // what an earlier demo left
+		db.close(log)
+		return nil, err
+	}
+	return db, nil
+}
+
+// demoStreams reads everything that the simulated tenant holds. The demo that
+// syncs twice does so each time, to show that what is read again is not written again.
+func demoStreams(f demoFlags) (streamsConfig, error) {
+	every, err := defsync.ParseSchedule(demoSchedule)
+	overlap := 10 * time.Minute
+	if f.once {
+		overlap = 180 * 24 * time.Hour
+	}
+	timing := timingConfig{
+		Schedule: schedule{every},
+		Start:    startPoint{Age: 180 * 24 * time.Hour},
+		Overlap:  duration(overlap),
+		Settle:   duration(time.Second),
+	}
+	stream := streamConfig{timing, true}
+	return streamsConfig{Defaults: timing, Incidents: stream, Alerts: stream}, err
+}

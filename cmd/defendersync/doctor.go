@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+)
+
+// Statuses of a finding.
+const (
+	findingOK      = "ok"
+	findingFailed  = "failed"
+	findingSkipped = "skipped" // could not be looked at, for a reason that another finding tells
+)
+
+// finding is one line of the doctor's report. Names in it are stable.
+type finding struct {
+	Check  string `json:"check"`            // config, reach, clock, token, roles, call, database, privileges, migrations or disk
+	Target string `json:"target,omitempty"` // what was checked: a host, a tenant, a stream
+	Status string `json:"status"`           // ok, failed or skipped
+	Detail string `json:"detail"`
+	Fix    string `json:"fix,omitempty"` // what to do; empty unless failed
+}
+
+// report is what `doctor --json` prints.
+type report struct {
+	OK     bool      `json:"ok"`
+	Checks []finding `json:"checks"`
+}
+
+func (r *report) ok(check, target, detail string, args ...any) {
+	r.add(finding{check, target, findingOK, fmt.Sprintf(detail, args...), ""})
+}
+
+func (r *report) skip(check, target, why string) {
+	r.add(finding{check, target, findingSkipped, why, ""})
+}
+
+func (r *report) fail(check, target string, err error, fix string) {
+	r.add(finding{check, target, findingFailed, oneLine(err.Error()), fix})
+}
+
+func (r *report) add(f finding) { r.Checks = append(r.Checks, f) }
+
+func (r *report) failures() int {
+	n := 0
+	for _, f := range r.Checks {
+		if f.Status == findingFailed {
+			n++
+		}
+	}
+	return n
+}
+
+func (a *app) doctorCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check everything a sync needs, and say how to fix what is wrong",
+		Args:  noArguments,
+		RunE: own(func(cmd *cobra.Command, _ []string) error {
+			r, err := a.examine(cmd.Context())
+			if err == nil {
+				r.OK = r.failures() == 0
+				err = a.printReport(r, asJSON)
+			}
+			if err == nil && !r.OK {
+				err = &exitError{exitFailed, fmt.Errorf("%d of %d checks failed", r.failures(), len(r.Checks))}
+			}
+			return err
+		}),
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "machine-readable")
+	return cmd
+}
+
+// examine makes all checks that can be made, in the order of the contract. Its
+// own error is that of a wrong configuration, without which there is nothing
+// to check.
+func (a *app) examine(ctx context.Context) (*report, error) {
+	c, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	log, err := a.logger()
+	if err != nil {
+		return nil, err
+	}
+	r := &report{}
+	r.ok("config", a.configPath, "%d tenants", len(c.Tenants))
+	db, dbErr := openDatabase(ctx, c, log)
+	if dbErr == nil {
+		defer db.close(log)
+	}
+	for _, t := range c.Tenants {
+		e := &tenantExam{cfg: c, tenant: t, report: r, log: log}
+		if dbErr == nil {
+			e.db = db
+		}
+		e.run(ctx)
+	}
+	examineDatabase(ctx, r, c, db, dbErr)
+	return r, ctx.Err()
+}
+
+func (a *app) printReport(r *report, asJSON bool) error {
+	if asJSON {
+		return printJSON(a.stdout, r)
+	}
+	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for _, f := range r.Checks {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", f.Status, f.Check, f.Target, f.Detail)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	return printFixes(a.stdout, r)
+}
+
+// printFixes writes what to do about each failure, in full, below the table.
+func printFixes(w io.Writer, r *report) error {
+	var b strings.Builder
+	for _, f := range r.Checks {
+		if f.Fix != "" {
+			fmt.Fprintf(&b, "\n%s %s: %s\n  fix: %s\n", f.Check, f.Target, f.Detail, f.Fix)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	defsync "defendersync/sync"
+
+	"golang.org/x/term"
+)
+
+// How often progress is shown: as a line that is rewritten, or as a new one.
+const (
+	redrawEvery = 200 * time.Millisecond
+	tellEvery   = 10 * time.Second
+)
+
+// screen is stderr with, on a terminal, a line at its end that is rewritten in
+// place. What is written meanwhile appears above that line.
+type screen struct {
+	mu       sync.Mutex
+	out      io.Writer
+	width    func() int // of the terminal
+	terminal bool
+	line     string
+}
+
+func newScreen(f *os.File) *screen {
+	width := func() int {
+		w, _, err := term.GetSize(int(f.Fd()))
+		if err != nil {
+			return 80
+		}
+		return w
+	}
+	return &screen{out: f, width: width, terminal: isTerminal(f)}
+}
+
+const eraseLine = "\r\x1b[K"
+
+// Write implements io.Writer for logs.
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.line == "" {
+		return s.out.Write(p)
+	}
+	fmt.Fprint(s.out, eraseLine)
+	n, err := s.out.Write(p)
+	fmt.Fprint(s.out, s.line)
+	return n, err
+}
+
+// show replaces the line; "" takes it away.
+func (s *screen) show(line string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if line == s.line {
+		return
+	}
+	if r, limit := []rune(line), s.width()-1; limit > 0 && len(r) > limit {
+		line = string(r[:limit])
+	}
+	s.line = line
+	fmt.Fprint(s.out, eraseLine+line)
+}
+
+// progress shows how far the passes under way are.
+type progress struct {
+	screen *screen
+	log    *slog.Logger
+	now    func() time.Time
+
+	mu     sync.Mutex
+	passes []*passProgress // under way, in the order in which they began
+
+	stop chan struct{}
+	once sync.Once
+	done sync.WaitGroup
+}
+
+// passProgress is the latest of one pass.
+type passProgress struct {
+	defsync.Progress
+	began     time.Time
+	beganRows int64
+}
+
+func newProgress(s *screen, log *slog.Logger) *progress {
+	return &progress{screen: s, log: log, now: time.Now, stop: make(chan struct{})}
+}
+
+// start begins to show, until the function that it returns or finish is called.
+func (p *progress) start() func() {
+	every := tellEvery
+	if p.screen.terminal {
+		every = redrawEvery
+	}
+	p.done.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-p.stop:
+				return
+			case <-tick.C:
+				p.tell()
+			}
+		}
+	})
+	return p.finish
+}
+
+// finish takes the line away. Later calls do nothing.
+func (p *progress) finish() {
+	p.once.Do(func() { close(p.stop) })
+	p.done.Wait()
+	if p.screen.terminal {
+		p.screen.show("")
+	}
+}
+
+// observe takes the state of a pass after a commit.
+func (p *progress) observe(g defsync.Progress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.IndexFunc(p.passes, func(q *passProgress) bool { return q.Tenant == g.Tenant && q.Stream == g.Stream })
+	ended := !g.Cursor.Before(g.Until)
+	switch {
+	case i < 0 && !ended:
+		p.passes = append(p.passes, &passProgress{Progress: g, began: p.now(), beganRows: g.Rows})
+	case i >= 0 && ended:
+		p.passes = slices.Delete(p.passes, i, i+1)
+	case i >= 0:
+		p.passes[i].Progress = g
+	}
+}
+
+// tell shows the passes under way on the terminal, or logs each.
+func (p *progress) tell() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var parts []string
+	for _, pass := range p.passes {
+		rate, done, left := pass.estimate(p.now())
+		if p.screen.terminal {
+			parts = append(parts, fmt.Sprintf("%s/%s  %s rows  %.0f/s  %.0f%%  ETA %s",
+				pass.Tenant, pass.Stream, grouped(pass.Rows), rate, 100*done, eta(left)))
+			continue
+		}
+		p.log.Info("progress", "tenant", pass.Tenant, "stream", pass.Stream, "rows", pass.Rows,
+			"rows_per_second", int64(rate), "percent", int(100*done), "eta", eta(left), "calls", pass.Calls)
+	}
+	if p.screen.terminal {
+		p.screen.show(strings.Join(parts, "   |   "))
+	}
+}
+
+// estimate is the pass's rate in rows per second, the part of its time span
+// that is done, and the time left at the pace so far; under zero while that is
+// not yet known.
+func (p *passProgress) estimate(now time.Time) (rate, done float64, left time.Duration) {
+	elapsed := now.Sub(p.began)
+	if elapsed > 0 {
+		rate = float64(p.Rows-p.beganRows) / elapsed.Seconds()
+	}
+	if whole := p.Until.Sub(p.From); whole > 0 {
+		done = float64(p.Cursor.Sub(p.From)) / float64(whole)
+	}
+	if done <= 0 || elapsed < time.Second {
+		return rate, done, -1
+	}
+	return rate, done, time.Duration(float64(elapsed) * (1 - done) / done)
+}
+
+func eta(left time.Duration) string {
+	if left < 0 {
+		return "?"
+	}
+	return left.Round(time.Second).String()
+}
+
+// grouped writes a number with a comma between thousands.
+func grouped(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

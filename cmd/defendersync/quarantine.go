@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"defendersync/store"
+	defsync "defendersync/sync"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) quarantineCommand() *cobra.Command {
+	list := a.quarantineList()
+	show := &cobra.Command{
+		Use:   "show ID",
+		Short: "Show one record, with its bytes as served",
+		Args:  exactlyOne("the ID of a record, as `quarantine list` prints it"),
+		RunE: own(func(cmd *cobra.Command, args []string) error {
+			return a.withDatabase(cmd.Context(), func(ctx context.Context, o *opened) error {
+				return a.quarantineShow(ctx, o, args[0])
+			})
+		}),
+	}
+	retry := &cobra.Command{
+		Use:   "retry [ID ...]",
+		Short: "Try to store the records again, all of them if none is named",
+		RunE: own(func(cmd *cobra.Command, args []string) error {
+			return a.quarantineRetry(cmd.Context(), args)
+		}),
+	}
+	cmd := group("quarantine", "Look at records that could not be stored, and replay them", list, show, retry)
+	cmd.RunE = list.RunE
+	return cmd
+}
+
+// exactlyOne refuses anything but one argument, which it names.
+func exactlyOne(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return fmt.Errorf("want %s, found %d arguments", what, len(args))
+		}
+		return nil
+	}
+}
+
+func (a *app) quarantineList() *cobra.Command {
+	var tenant, stream string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the records, oldest first",
+		Args:  noArguments,
+		RunE: own(func(cmd *cobra.Command, _ []string) error {
+			return a.withDatabase(cmd.Context(), func(ctx context.Context, o *opened) error {
+				filter, err := o.cfg.quarantineFilter(tenant, stream)
+				if err != nil {
+					return err
+				}
+				if err := o.db.requireCurrent(ctx, schemaAdvice); err != nil {
+					return err
+				}
+				rows, err := o.db.QuarantineList(ctx, filter)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return printJSON(a.stdout, quarantineJSON(rows))
+				}
+				return printQuarantine(a.stdout, rows)
+			})
+		}),
+	}
+	cmd.Flags().StringVar(&tenant, "tenant", "", "only the tenant of this name")
+	cmd.Flags().StringVar(&stream, "stream", "", "only this stream")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "machine-readable")
+	return cmd
+}
+
+func (c *config) quarantineFilter(tenant, stream string) (store.QuarantineFilter, error) {
+	f := store.QuarantineFilter{Stream: stream}
+	var streams []string
+	if stream != "" {
+		streams = []string{stream}
+	}
+	chosen, err := c.choose(tenant, streams)
+	if err == nil && tenant != "" {
+		f.TenantID = string(chosen[0].TenantID)
+	}
+	return f, err
+}
+
+// quarantineEntry is one record in `quarantine list --json`. Names in it are stable.
+type quarantineEntry struct {
+	ID            string    `json:"id"`
+	TenantID      string    `json:"tenant_id"`
+	Stream        string    `json:"stream"`
+	Kind          string    `json:"kind"`
+	Key           string    `json:"key"`
+	Reason        string    `json:"reason"`
+	Attempts      int       `json:"attempts"`
+	Size          int64     `json:"size"`
+	FirstSeenAt   time.Time `json:"first_seen_at"`
+	LastAttemptAt time.Time `json:"last_attempt_at"`
+	RunID         string    `json:"run_id,omitempty"`
+}
+
+func quarantineJSON(rows []store.QuarantineRow) []quarantineEntry {
+	entries := make([]quarantineEntry, 0, len(rows))
+	for _, r := range rows {
+		entries = append(entries, quarantineEntry{r.ID, r.TenantID, r.Stream, r.Kind, r.Key, r.Reason,
+			r.Attempts, r.Size, r.FirstSeenAt, r.LastAttemptAt, r.RunID})
+	}
+	return entries
+}
+
+func printQuarantine(w io.Writer, rows []store.QuarantineRow) error {
+	if len(rows) == 0 {
+		_, err := fmt.Fprintln(w, "nothing is in quarantine")
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "ID\tSTREAM\tKIND\tKEY\tFIRST SEEN\tATTEMPTS\tBYTES\tREASON")
+	for _, r := range rows {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", r.ID, r.Stream, r.Kind, r.Key,
+			clock(&r.FirstSeenAt), r.Attempts, r.Size, clip(oneLine(r.Reason)))
+	}
+	return t.Flush()
+}
+
+// quarantineShow writes what is known of a record, an empty line, and its bytes.
+func (a *app) quarantineShow(ctx context.Context, o *opened, id string) error {
+	if err := o.db.requireCurrent(ctx, schemaAdvice); err != nil {
+		return err
+	}
+	r, err := o.db.QuarantineGet(ctx, id)
+	if err != nil {
+		return err
+	}
+	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "id\t%s\ntenant_id\t%s\nstream\t%s\nkind\t%s\nkey\t%s\nreason\t%s\nattempts\t%d\nfirst_seen_at\t%s\nlast_attempt_at\t%s\nrun_id\t%s\n",
+		r.ID, r.TenantID, r.Stream, r.Kind, r.Key, oneLine(r.Reason), r.Attempts, clock(&r.FirstSeenAt), clock(&r.LastAttemptAt), r.RunID)
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "\n%s\n", r.Payload)
+	return err
+}
+
+func (a *app) quarantineRetry(ctx context.Context, ids []string) error {
+	c, err := a.config()
+	if err != nil {
+		return err
+	}
+	log, err := a.logger()
+	if err != nil {
+		return err
+	}
+	s, err := a.openSession(ctx, c, "quarantine", log, nil)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	rows, err := s.quarantined(ctx, ids)
+	if err != nil {
+		return err
+	}
+	replayed := s.worker.Replay(ctx, rows)
+	for _, r := range replayed {
+		if r.Stored {
+			fmt.Fprintln(a.stdout, "stored", r.ID)
+			continue
+		}
+		fmt.Fprintf(a.stdout, "still in quarantine %s: %s\n", r.ID, oneLine(r.Err.Error()))
+	}
+	return replayOutcome(ctx, replayed)
+}
+
+// quarantined loads the named records, all if none is named, with their bytes.
+func (s *session) quarantined(ctx context.Context, ids []string) ([]store.QuarantineRow, error) {
+	if len(ids) == 0 {
+		all, err := s.db.QuarantineList(ctx, store.QuarantineFilter{})
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range all {
+			ids = append(ids, r.ID)
+		}
+	}
+	rows := make([]store.QuarantineRow, 0, len(ids))
+	for _, id := range ids {
+		r, err := s.db.QuarantineGet(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, r)
+	}
+	return rows, nil
+}
+
+// replayOutcome is the exit of a replay: 0 when nothing it tried is left.
+func replayOutcome(ctx context.Context, replayed []defsync.Replayed) error {
+	left := 0
+	for _, r := range replayed {
+		switch {
+		case r.Stored:
+			continue
+		case errors.Is(r.Err, store.ErrLeaseHeld):
+			return &exitError{exitHeld, fmt.Errorf("try later: %w", r.Err)}
+		}
+		left++
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case left > 0:
+		return &exitError{exitIncomplete, fmt.Errorf("%d of %d records are still in quarantine", left, len(replayed))}
+	}
+	return nil
+}
