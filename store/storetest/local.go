@@ -67,7 +67,7 @@ func bury(dir string) (io.Writer, error) {
 				[ -e "$pid" ] && sleep 0.2
 			done
 		done
-		[ -n "$word" ] || rm -rf -- "$0"`
+		if [ -n "$word" ]; then : >"$0/kept"; else rm -rf -- "$0"; fi`
 	c := exec.Command("/bin/sh", "-c", script, dir)
 	c.SysProcAttr = detached()
 	pipe, err := c.StdinPipe()
@@ -83,10 +83,7 @@ func bury(dir string) (io.Writer, error) {
 // keep lets the directory outlive this process and returns a command that
 // opens the database again.
 func (l *local) keep(database string) string {
-	l.once.Do(func() {
-		_, _ = io.WriteString(l.undead, "keep\n") // without a reader, nobody removes it either
-		_ = os.WriteFile(filepath.Join(l.server.Dir, "kept"), nil, 0o600)
-	})
+	l.once.Do(func() { _, _ = io.WriteString(l.undead, "keep\n") }) // without a reader, nobody removes it either
 	return fmt.Sprintf("go run defendersync/store/storetest/open %s %s", l.server.Dir, database)
 }
 

@@ -91,16 +91,21 @@ func scan[T any](t *testing.T, dsn, sql string, args ...any) (v T) {
 
 func waitGone(t *testing.T, dir string) {
 	t.Helper()
+	waitFor(t, dir+" to vanish", func() bool {
+		_, err := os.Stat(dir)
+		return os.IsNotExist(err)
+	})
+}
+
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
 	deadline := time.After(30 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		if _, err := os.Stat(dir); os.IsNotExist(err) {
-			return
-		}
+	for !ok() {
 		select {
 		case <-deadline:
-			t.Fatalf("%s is still there", dir)
+			t.Fatalf("waited in vain for %s", what)
 		case <-tick.C:
 		}
 	}
@@ -197,6 +202,10 @@ func TestDatabaseOfAFailedTestIsKeptAndNamed(t *testing.T) {
 	if want := "storetest/open " + dir + " " + name; !strings.Contains(string(out), want) {
 		t.Fatalf("the log does not say %q:\n%s", want, out)
 	}
+	waitFor(t, "the mark of a kept directory", func() bool {
+		_, err := os.Stat(filepath.Join(dir, "kept"))
+		return err == nil
+	})
 	server, err := pglocal.Start(t.Context(), pglocal.Options{Dir: dir, Throwaway: true})
 	if err != nil {
 		t.Fatal(err)
