@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +35,7 @@ type pass struct {
 	cursor  time.Time // everything of this span before it is committed
 	until   time.Time // end of this span
 	atom    *atom     // set while one microsecond is being paged
+	pending pending   // alerts to be read before anything else
 	stoodAt time.Time // where the pass began
 	heal    bool      // reading a gap again: the checkpoint stays where it is
 
@@ -77,15 +79,19 @@ type atom struct {
 	Ended bool      `json:"ended,omitempty"` // the last page of this round is stored
 	Mark  int64     `json:"mark"`            // Checkpoint.Changed when this round began; under zero in the first
 	Bare  bool      `json:"bare,omitempty"`  // without alerts, which follow one incident at a time
+}
 
-	Pending     []string `json:"pending,omitempty"` // incidents whose alerts are still to be read
-	PendingNext string   `json:"pending_next,omitempty"`
+// pending are the incidents whose alerts did not come with them, or not all.
+type pending struct {
+	IDs  []string `json:"ids,omitempty"`
+	Next string   `json:"next,omitempty"` // page of the first one's
 }
 
 // resumePoint is what a checkpoint keeps of a pass that has not ended.
 type resumePoint struct {
-	Cursor time.Time `json:"cursor"`
-	Atom   *atom     `json:"atom,omitempty"`
+	Cursor  time.Time `json:"cursor"`
+	Atom    *atom     `json:"atom,omitempty"`
+	Pending pending   `json:"pending,omitzero"`
 }
 
 // begin sets the pass to where the stream stands: at the resume point of a pass
@@ -110,13 +116,13 @@ func (p *pass) begin(now time.Time) error {
 	if err := json.Unmarshal(p.cp.ResumePoint, &at); err != nil {
 		return fmt.Errorf("read resume point of %s: %w", p.stream.Name, err)
 	}
-	p.cursor, p.stoodAt, p.atom = at.Cursor, at.Cursor, at.Atom
+	p.cursor, p.stoodAt, p.atom, p.pending = at.Cursor, at.Cursor, at.Atom, at.Pending
 	return nil
 }
 
 // read goes through the span phase by phase and closes the pass.
 func (p *pass) read(ctx context.Context) error {
-	for p.atom != nil || p.cursor.Before(p.until) {
+	for !p.ended() {
 		if err := p.phase(ctx); err != nil {
 			return err
 		}
@@ -125,6 +131,10 @@ func (p *pass) read(ctx context.Context) error {
 		return nil
 	}
 	return p.save(ctx, store.Commit{}) // nothing was left to read: say that the pass has ended
+}
+
+func (p *pass) ended() bool {
+	return len(p.pending.IDs) == 0 && p.atom == nil && !p.cursor.Before(p.until)
 }
 
 // reread goes through a span behind the watermark once more, without moving it.
@@ -137,10 +147,10 @@ func (p *pass) phase(ctx context.Context) error {
 	p.pages.Lock()
 	defer p.pages.Unlock()
 	switch {
+	case len(p.pending.IDs) > 0:
+		return p.pendingAlerts(ctx)
 	case p.atom == nil:
 		return p.window(ctx)
-	case len(p.atom.Pending) > 0:
-		return p.pendingAlerts(ctx)
 	case p.atom.Ended:
 		return p.endRound(ctx)
 	default:
@@ -272,11 +282,11 @@ func (p *pass) save(ctx context.Context, c store.Commit) error {
 
 // mark writes the resume point, or that the pass has ended.
 func (p *pass) mark(cp *store.Checkpoint) error {
-	if p.atom == nil && !p.cursor.Before(p.until) {
+	if p.ended() {
 		cp.ResumePoint, cp.PassedAt = nil, p.started
 		return nil
 	}
-	b, err := json.Marshal(resumePoint{Cursor: p.cursor, Atom: p.atom})
+	b, err := json.Marshal(resumePoint{Cursor: p.cursor, Atom: p.atom, Pending: p.pending})
 	if err != nil {
 		return fmt.Errorf("write resume point of %s: %w", p.stream.Name, err)
 	}
@@ -294,13 +304,15 @@ func (p *pass) report() {
 
 // take is the part of a commit that comes from the answer. Answers that are
 // thrown away for a narrower window are not taken, and not counted as read.
+// Incidents that came without their alerts, or not with all, are noted.
 func (p *pass) take(a *answer) store.Commit {
 	p.tally.read += int64(a.records)
+	p.pending.IDs = append(p.pending.IDs, a.Partial...)
 	c := store.Commit{Incidents: a.Incidents, Alerts: a.Alerts, Quarantine: a.Quarantine, SchemaChanges: a.Changes}
 	for i := range a.Incidents {
 		key := incidentKey(a.Incidents[i].IncidentID)
 		c.Resolved = append(c.Resolved, store.QuarantineKey{Kind: kindIncident, Key: key})
-		if !a.bare {
+		if !a.bare && !slices.Contains(a.Partial, key) {
 			c.Resolved = append(c.Resolved, store.QuarantineKey{Kind: kindIncidentAlerts, Key: key})
 		}
 	}

@@ -107,7 +107,7 @@ func (p *pass) atomPage(ctx context.Context) error {
 	at.Skip += a.records
 	at.Next = a.next
 	if at.Bare {
-		at.Pending = idsOf(a)
+		a.Partial = idsOf(a)
 	}
 	if more := a.next != "" || p.ep.skips && a.full; more {
 		return p.save(ctx, p.take(a))
@@ -118,23 +118,19 @@ func (p *pass) atomPage(ctx context.Context) error {
 // lastPage is the end of a round. One page is a snapshot and needs no second;
 // of several, what they wrote has to be known before the round can be judged.
 func (p *pass) lastPage(ctx context.Context, a *answer) error {
-	at := p.atom
-	switch {
-	case len(at.Pending) > 0:
-		return p.save(ctx, p.take(a))
-	case at.Bare || at.Pages == 1:
+	if p.atom.Pages == 1 && !p.atom.Bare {
 		return p.leave(ctx, a, store.Complete, "")
 	}
-	at.Ended = true
+	p.atom.Ended = true
 	return p.save(ctx, p.take(a))
 }
 
 // endRound trusts a round that wrote nothing, and reads another after one that
-// did.
+// did. Without alerts one round has to do: each costs a request per incident.
 func (p *pass) endRound(ctx context.Context) error {
 	at := p.atom
 	switch {
-	case at.Mark == p.cp.Changed:
+	case at.Bare || at.Mark == p.cp.Changed:
 		return p.leave(ctx, &answer{}, store.Complete, "")
 	case at.Round+1 >= maxRounds:
 		return p.leave(ctx, &answer{}, store.Truncated, fmt.Sprintf("one microsecond kept changing through %d readings", maxRounds))
@@ -160,33 +156,27 @@ func idsOf(a *answer) []string {
 	return ids
 }
 
-// pendingAlerts reads the alerts of one incident that could not come with it.
+// pendingAlerts reads the alerts of one incident that did not come with it.
 func (p *pass) pendingAlerts(ctx context.Context) error {
-	at := p.atom
-	id := at.Pending[0]
-	page, err := p.alerts(defender.ContextWithMeter(ctx, &p.meter), id, at.PendingNext)
+	id := p.pending.IDs[0]
+	page, err := p.alerts(defender.ContextWithMeter(ctx, &p.meter), id, p.pending.Next)
 	if err != nil && !isolatable(err) {
 		return err
 	}
 	var c store.Commit
 	if err != nil {
 		c.Quarantine = []store.Quarantined{alertsUnread(id, err)}
-		at.PendingNext = ""
+		p.pending.Next = ""
 	} else {
 		a := &answer{Translation: translateAlerts(p.cp.TenantID, page.Records, micro(p.now())), records: len(page.Records)}
 		c = p.take(a)
-		at.PendingNext = page.Next
+		if p.pending.Next = page.Next; page.Next == "" {
+			c.Resolved = append(c.Resolved, store.QuarantineKey{Kind: kindIncidentAlerts, Key: id})
+		}
 	}
-	if at.PendingNext == "" {
-		at.Pending = at.Pending[1:]
+	if p.pending.Next == "" {
+		p.pending.IDs = p.pending.IDs[1:]
 	}
-	if len(at.Pending) > 0 || at.Next != "" {
-		return p.save(ctx, c)
-	}
-	end := at.At.Add(tick)
-	c.Coverage = []store.Coverage{p.coverage(end, 0, store.Complete, "")}
-	p.atom, p.cursor = nil, end
-	p.calmDown()
 	return p.save(ctx, c)
 }
 
