@@ -52,6 +52,13 @@ func workerOn(t testing.TB, s *store.Store) *worker {
 	return &worker{Store: s, t: t, lease: lease, cp: cp}
 }
 
+// workerStream is the same worker on another stream.
+func workerStream(w *worker, stream string) *worker {
+	other := *w
+	other.cp = store.Checkpoint{TenantID: tenant, Stream: stream, StartTime: t0, Watermark: t0, NextFrom: t0}
+	return &other
+}
+
 // next returns a commit that moves the watermark by ten minutes; the minutes
 // moved over are complete.
 func (w *worker) next() *store.Commit {
@@ -145,6 +152,18 @@ func comments(texts ...string) func(*store.Incident) {
 			i.CommentRows = append(i.CommentRows, store.Comment{TenantID: i.TenantID, IncidentID: i.IncidentID, CommentNo: int32(n + 1), Comment: &text})
 		}
 	}
+}
+
+func techniques(list ...string) func(*store.Alert) {
+	return func(a *store.Alert) { a.MitreTechniques = list }
+}
+
+func status(s string) func(*store.Incident) {
+	return func(i *store.Incident) { i.Status = &s }
+}
+
+func severity(s string) func(*store.Alert) {
+	return func(a *store.Alert) { a.Severity = &s }
 }
 
 // query returns the rows of a query, each as one string.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -78,12 +80,31 @@ func explainConnect(c *pgx.ConnConfig, err error) error {
 	case "53300":
 		hint = "the server has no connection left; lower database.max_connections"
 	}
-	var reason *pgconn.ConnectError
-	if errors.As(err, &reason) {
-		err = errors.Unwrap(reason)
+	return &connectError{
+		says:  fmt.Sprintf("store: cannot connect to database %q on %s:%d as %q: %s", c.Database, c.Host, c.Port, c.User, hint),
+		cause: err,
 	}
-	return fmt.Errorf("store: cannot connect to database %q on %s:%d as %q (%s): %w", c.Database, c.Host, c.Port, c.User, hint, err)
 }
+
+// connectError puts pgx's error, which has one line for each way it tried, on one.
+type connectError struct {
+	says  string
+	cause error
+}
+
+// Error implements error.
+func (e *connectError) Error() string {
+	cause := e.cause
+	var reason *pgconn.ConnectError
+	if errors.As(cause, &reason) {
+		cause = errors.Unwrap(reason) // without the settings, which says has
+	}
+	lines := strings.Split(cause.Error(), "\n")
+	return e.says + " (" + strings.Join(slices.Compact(lines), "; ") + ")"
+}
+
+// Unwrap returns pgx's error.
+func (e *connectError) Unwrap() error { return e.cause }
 
 // Close waits for connections in use and closes all.
 func (s *Store) Close() { s.pool.Close() }
