@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -14,8 +13,6 @@ import (
 	"defendersync/store/storetest"
 	defsync "defendersync/sync"
 	"defendersync/sync/defender"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // realConfig shows a database of the test's own.
@@ -68,33 +65,4 @@ func TestOverARealDatabase(t *testing.T) {
 	}
 	r, _ = ask(t, NewHandler(cfg), "GET", "/api/status")
 	wantCode(t, r, http.StatusServiceUnavailable)
-}
-
-// TestReadmeQueries runs what the README tells people to run.
-func TestReadmeQueries(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := pgx.Connect(t.Context(), storetest.URL(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.WithoutCancel(t.Context()))
-	queries := 0
-	for _, block := range strings.Split(string(readme), "```sql\n")[1:] {
-		block, _, _ = strings.Cut(block, "```")
-		for query := range strings.SplitSeq(strings.TrimSpace(block), ";") {
-			if query == "" {
-				continue
-			}
-			queries++
-			if _, err := conn.Exec(t.Context(), query); err != nil {
-				t.Errorf("%v in:%s", err, query)
-			}
-		}
-	}
-	if queries < 3 {
-		t.Errorf("found %d queries, want three at least", queries)
-	}
 }
