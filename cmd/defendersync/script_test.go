@@ -27,22 +27,23 @@ func TestMain(m *testing.M) {
 //	                                replaced by NEW: exit 2, nothing on stdout, and
 //	                                on stderr the one line "FILE:MESSAGE..."
 //
-// In OLD and NEW, \n is a line end.
+// and those of tenantCommands. In OLD and NEW, \n is a line end.
 func TestScript(t *testing.T) {
+	commands := tenantCommands()
+	commands["exits"], commands["serve"], commands["wrong"] = cmdExits, cmdServe, cmdWrong
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": cmdExits,
-			"serve": cmdServe,
-			"wrong": cmdWrong,
-		},
+		Cmds:                commands,
 		Setup: func(env *testscript.Env) error {
-			content, err := os.ReadFile("../../config.yaml")
+			shipped, err := os.ReadFile("../../config.yaml")
 			if err != nil {
 				return err
 			}
-			return os.WriteFile(env.WorkDir+"/shipped.yaml", content, 0o600)
+			if err := os.WriteFile(env.WorkDir+"/shipped.yaml", shipped, 0o600); err != nil {
+				return err
+			}
+			return setStage(env)
 		},
 	})
 }

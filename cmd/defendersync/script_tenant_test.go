@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"defendersync/store"
+	"defendersync/store/storetest"
+	"defendersync/sync/defendersim"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// workerConfig connects the script's simulated tenant and its database.
+const workerConfig = `database: {url: "${DATABASE_URL:-}", auto_migrate: "${AUTO_MIGRATE:-true}"}
+server: {listen: "${LISTEN:-}"}
+tenants:
+  - name: contoso
+    tenant_id: ${SIM_TENANT}
+    client_id: ${SIM_CLIENT}
+    credential: {client_secret: "${SIM_SECRET}"}
+    api: ${API:-graph}
+    endpoints: {login: "${SIM_URL}", graph: "${SIM_URL}", defender: "${SIM_URL}"}
+    limits: {incidents_per_minute: 10000, incidents_per_hour: 10000}
+streams:
+  defaults: {schedule: "@every 1s", start: 180d, overlap: 10m, settle: 1s}
+`
+
+// stage is what one script has set up around the command.
+type stage struct {
+	t   testing.TB
+	sim *defendersim.Sim
+	bg  *exec.Cmd // the background command that was sent a signal
+}
+
+func stageOf(ts *testscript.TestScript) *stage { return ts.Value("stage").(*stage) }
+
+// tenantCommands are the script commands that set a stage:
+//
+//	tenant [N]                 serves a simulated tenant of N incidents and sets SIM_URL, SIM_TENANT, SIM_CLIENT, SIM_SECRET
+//	sim VERB [ARG...]          does something to it: see cmdSim
+//	database [empty]           makes a database, migrated unless empty, and sets DATABASE_URL
+//	hold OWNER                 takes the tenant's lease in that database
+//	port VAR                   puts a free loopback address in VAR
+//	room VAR                   puts a folder that every account can enter in VAR
+//	await URL                  waits until URL answers 200
+//	called N                   waits until the tenant has had N calls
+//	signal NAME                sends a signal to the one background command
+//	exited CODE                checks how it ended, after wait
+func tenantCommands() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"tenant": cmdTenant, "sim": cmdSim, "database": cmdDatabase, "hold": cmdHold, "port": cmdPort,
+		"room": cmdRoom, "await": cmdAwait, "called": cmdCalled, "signal": cmdSignal, "exited": cmdExited,
+	}
+}
+
+func cmdTenant(ts *testscript.TestScript, _ bool, args []string) {
+	incidents := 30
+	if len(args) > 0 {
+		n, err := strconv.Atoi(args[0])
+		ts.Check(err)
+		incidents = n
+	}
+	world := defendersim.NewWorld(defendersim.WorldOptions{Seed: 7, Incidents: incidents})
+	sim := defendersim.New(defendersim.Options{World: world})
+	server := httptest.NewServer(sim)
+	ts.Defer(func() {
+		server.CloseClientConnections() // a stalled answer would hold Close up
+		server.Close()
+	})
+	stageOf(ts).sim = sim
+	app := sim.Config()
+	ts.Setenv("SIM_URL", server.URL)
+	ts.Setenv("SIM_TENANT", app.TenantID)
+	ts.Setenv("SIM_CLIENT", app.ClientID)
+	ts.Setenv("SIM_SECRET", app.Secret)
+}
+
+// cmdSim does one of
+//
+//	sim step N         lets N things happen
+//	sim roles [ROLE...]  gives the app these Graph roles instead of the ones it needs
+//	sim secret TEXT    makes another secret the right one
+//	sim poison         makes the alerts of one incident unreadable
+//	sim heal           makes them readable again
+//	sim stall          answers no API call any more, and counts from none
+func cmdSim(ts *testscript.TestScript, _ bool, args []string) {
+	sim := stageOf(ts).sim
+	victim := strconv.FormatInt(sim.World().Incidents()[0].ID, 10)
+	switch args[0] {
+	case "step":
+		n, err := strconv.Atoi(args[1])
+		ts.Check(err)
+		sim.World().StepN(n)
+	case "roles":
+		sim.SetRoles(append([]string{}, args[1:]...), nil)
+		sim.RevokeTokens()
+	case "secret":
+		sim.SetSecret(args[1])
+	case "poison":
+		sim.Poison(victim, true)
+	case "heal":
+		sim.Heal(victim)
+	case "stall":
+		sim.ForgetRequests()
+		sim.Inject(defendersim.Fault{Kind: defendersim.FaultSlow, Delay: time.Hour})
+	default:
+		ts.Fatalf("sim does not know %q", args[0])
+	}
+}
+
+func cmdDatabase(ts *testscript.TestScript, _ bool, args []string) {
+	t := stageOf(ts).t
+	url := ""
+	if slices.Contains(args, "empty") {
+		url = storetest.Empty(t)
+	} else {
+		url = storetest.URL(t)
+	}
+	ts.Setenv("DATABASE_URL", url)
+}
+
+func cmdHold(ts *testscript.TestScript, _ bool, args []string) {
+	ctx := context.Background()
+	s, err := store.Open(ctx, ts.Getenv("DATABASE_URL"), 2)
+	ts.Check(err)
+	ts.Defer(s.Close)
+	_, err = s.Acquire(ctx, ts.Getenv("SIM_TENANT"), args[0], time.Hour)
+	ts.Check(err)
+}
+
+func cmdPort(ts *testscript.TestScript, _ bool, args []string) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Setenv(args[0], ln.Addr().String())
+	ts.Check(ln.Close())
+}
+
+func cmdRoom(ts *testscript.TestScript, _ bool, args []string) {
+	dir, err := os.MkdirTemp("", "defendersync-script-")
+	ts.Check(err)
+	ts.Check(os.Chmod(dir, 0o755))
+	ts.Defer(func() { os.RemoveAll(dir) })
+	ts.Setenv(args[0], dir)
+}
+
+func cmdAwait(ts *testscript.TestScript, _ bool, args []string) {
+	poll(ts, args[0]+" to answer", func() bool {
+		resp, err := http.Get(args[0])
+		if err != nil {
+			return false
+		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+}
+
+func cmdCalled(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	poll(ts, "a call of the tenant", func() bool { return stageOf(ts).sim.Calls() >= n })
+}
+
+// poll waits for what only another process can bring about.
+func poll(ts *testscript.TestScript, what string, ready func() bool) {
+	ctx, cancel := context.WithTimeout(stageOf(ts).t.Context(), 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !ready() {
+		select {
+		case <-ctx.Done():
+			ts.Fatalf("waited in vain for %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
+func cmdSignal(ts *testscript.TestScript, _ bool, args []string) {
+	running := ts.BackgroundCmds()
+	if len(running) != 1 {
+		ts.Fatalf("%d background commands, want 1", len(running))
+	}
+	signals := map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL}
+	stageOf(ts).bg = running[0]
+	ts.Check(running[0].Process.Signal(signals[args[0]]))
+}
+
+func cmdExited(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	if got := stageOf(ts).bg.ProcessState.ExitCode(); got != want {
+		ts.Fatalf("it ended with exit %d, want %d", got, want)
+	}
+}
+
+// setStage writes the configuration and remembers the script's test.
+func setStage(env *testscript.Env) error {
+	t, ok := env.T().(testing.TB)
+	if !ok {
+		return fmt.Errorf("%T is no testing.TB", env.T())
+	}
+	env.Values["stage"] = &stage{t: t}
+	return os.WriteFile(env.WorkDir+"/worker.yaml", []byte(strings.TrimLeft(workerConfig, "\n")), 0o600)
+}
