@@ -38,13 +38,23 @@ type fakeRecord struct {
 type fakeSource struct {
 	records   []fakeRecord
 	limit     int
-	ordered   bool
+	ordered   bool  // asked to order by time, as Graph is
+	obeys     order // what it then does
 	down      bool // everything is a 500
 	partial   bool // every answer is a 206
 	now       time.Time
 	requests  int
 	onRequest func(n int)
 }
+
+// order is what an ordered source does about being asked to order by time.
+type order int
+
+const (
+	orderAsked order = iota
+	orderNewest
+	orderNone
+)
 
 var errFake500 = &defender.StatusError{Status: 500, Message: "fake"}
 
@@ -91,8 +101,11 @@ func (s *fakeSource) fetch(_ context.Context, req defender.Request) (*defender.P
 
 func (s *fakeSource) sort(in []fakeRecord) {
 	slices.SortFunc(in, func(a, b fakeRecord) int {
-		if s.ordered {
+		switch {
+		case s.ordered && s.obeys == orderAsked:
 			return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.id, b.id))
+		case s.ordered && s.obeys == orderNewest:
+			return cmp.Or(b.at.Compare(a.at), cmp.Compare(a.id, b.id))
 		}
 		return cmp.Compare(a.id*7919%1009, b.id*7919%1009) // stable, and in no order of time
 	})
@@ -231,8 +244,8 @@ func (b *bench) pass() error {
 	return nil
 }
 
-// passes makes one pass, starting over each time it is killed, and says how
-// often that was.
+// passes makes one pass, starting over each time it is killed before its end,
+// and says how often it was killed.
 func (b *bench) passes(t reporter) (kills int) {
 	t.Helper()
 	for {
@@ -244,6 +257,9 @@ func (b *bench) passes(t reporter) (kills int) {
 			t.Fatalf("pass: %v", err)
 		}
 		kills++
+		if cp := b.ledger.cp; cp.ResumePoint == nil && cp.PassedAt.Equal(micro(b.source.now)) {
+			return kills // it had done all it was started for
+		}
 	}
 }
 

@@ -42,6 +42,7 @@ type pass struct {
 	width   time.Duration // of the next window; 0 is without limit
 	top     int           // records asked for; smaller while a bad record is being isolated
 	clocked bool          // until has been set by the server's clock
+	rises   int           // records seen that are later than the one before; under zero after one that is earlier
 
 	trouble bool          // a record that makes its answer fail is near: see isolate.go
 	clean   int           // answers in a row that succeeded since
@@ -92,6 +93,7 @@ type resumePoint struct {
 	Cursor  time.Time `json:"cursor"`
 	Atom    *atom     `json:"atom,omitempty"`
 	Pending pending   `json:"pending,omitzero"`
+	Rises   int       `json:"rises,omitempty"` // see pass.rises
 }
 
 // begin sets the pass to where the stream stands: at the resume point of a pass
@@ -116,7 +118,7 @@ func (p *pass) begin(now time.Time) error {
 	if err := json.Unmarshal(p.cp.ResumePoint, &at); err != nil {
 		return fmt.Errorf("read resume point of %s: %w", p.stream.Name, err)
 	}
-	p.cursor, p.stoodAt, p.atom, p.pending = at.Cursor, at.Cursor, at.Atom, at.Pending
+	p.cursor, p.stoodAt, p.atom, p.pending, p.rises = at.Cursor, at.Cursor, at.Atom, at.Pending, at.Rises
 	return nil
 }
 
@@ -164,6 +166,7 @@ type answer struct {
 	records int
 	full    bool      // there may be more than this
 	sorted  bool      // times never fall
+	rises   int       // records later than the one before
 	last    time.Time // the latest time, in microseconds; zero when no record has one
 	next    string
 	partial bool // the service says that something is missing
@@ -202,9 +205,29 @@ func (p *pass) translate(page *defender.Page, req defender.Request) *answer {
 		}
 		t = micro(t)
 		a.sorted = a.sorted && !t.Before(a.last)
+		if t.After(a.last) && !a.last.IsZero() {
+			a.rises++
+		}
 		a.last = later(a.last, t)
 	}
 	return a
+}
+
+// enoughRises is how many records have to come later than the one before them
+// until order is taken for the service's, and not for chance.
+const enoughRises = 8
+
+// inOrder says whether the service has shown in this pass that it orders its
+// answers by time. One answer need not: its records may share one time, and
+// then they are in any order.
+func (p *pass) inOrder(a *answer) bool {
+	switch {
+	case !a.sorted:
+		p.rises = -1
+	case p.rises >= 0:
+		p.rises += a.rises
+	}
+	return p.rises >= enoughRises
 }
 
 // setClock ends the pass by the server's own clock: this machine's may run
@@ -286,7 +309,7 @@ func (p *pass) mark(cp *store.Checkpoint) error {
 		cp.ResumePoint, cp.PassedAt = nil, p.started
 		return nil
 	}
-	b, err := json.Marshal(resumePoint{Cursor: p.cursor, Atom: p.atom, Pending: p.pending})
+	b, err := json.Marshal(resumePoint{Cursor: p.cursor, Atom: p.atom, Pending: p.pending, Rises: p.rises})
 	if err != nil {
 		return fmt.Errorf("write resume point of %s: %w", p.stream.Name, err)
 	}

@@ -32,6 +32,7 @@ func drawBench(rt *rapid.T) *bench {
 		records: drawRecords(rt),
 		limit:   rapid.IntRange(1, 9).Draw(rt, "limit"),
 		ordered: rapid.Bool().Draw(rt, "ordered"),
+		obeys:   rapid.SampledFrom([]order{orderAsked, orderAsked, orderNewest}).Draw(rt, "obeys"),
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"defendersync/store"
 	"defendersync/sync/defender"
@@ -36,10 +37,13 @@ func (p *pass) window(ctx context.Context) error {
 		return p.refused(ctx, w, err)
 	}
 	end := w.until
+	inOrder := p.ep.ordered && p.inOrder(a)
 	switch {
 	case !a.full:
-	case p.ep.ordered && a.sorted && a.last.After(w.since):
+	case inOrder && a.sorted && a.last.After(w.since):
 		end = earlier(a.last, w.until)
+	case p.ep.ordered && a.sorted && a.last.After(w.since) && a.last.Before(w.until):
+		return p.shorten(ctx, w, a.last)
 	case p.ep.ordered && a.sorted && a.last.Equal(w.since), w.width() <= tick:
 		return p.enter(ctx, &atom{At: w.since, Top: p.top})
 	default:
@@ -61,6 +65,13 @@ func (p *pass) window(ctx context.Context) error {
 // once: a pass killed on its way down would else ask all of it again.
 func (p *pass) narrow(ctx context.Context, w span) error {
 	p.width = w.halved()
+	return p.save(ctx, store.Commit{})
+}
+
+// shorten asks again for what comes before last: the answer ends there, but
+// nothing says yet that it was in order and left out only what is later.
+func (p *pass) shorten(ctx context.Context, w span, last time.Time) error {
+	p.width = last.Sub(w.since)
 	return p.save(ctx, store.Commit{})
 }
 

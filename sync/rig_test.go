@@ -1,6 +1,7 @@
 package sync_test
 
 import (
+	"cmp"
 	"net/http/httptest"
 	"sync"
 	"testing"
@@ -11,6 +12,8 @@ import (
 	defsync "defendersync/sync"
 	"defendersync/sync/defender"
 	"defendersync/sync/defendersim"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // clock is a time that a test moves by hand.
@@ -39,9 +42,12 @@ type rig struct {
 	clock  *clock
 	world  *defendersim.World
 	sim    *defendersim.Sim
-	url    string
+	url    string // of the simulated tenant
+	dsn    string // of the database
+	db     *pgxpool.Pool
 	store  *store.Store
 	worker *defsync.Worker
+	opt    rigOptions
 }
 
 // rigOptions differ between tests; the zero value is Graph over a small world.
@@ -51,14 +57,19 @@ type rigOptions struct {
 	sim       defendersim.Options
 	overlap   time.Duration // 0 is 30 minutes
 	documents *defendersim.Documents
+	schedule  string // "" is every five minutes
+
+	// changing is how far the clock moves before every request is answered.
+	changing time.Duration
 }
 
 func newRig(t testing.TB, opt rigOptions) *rig {
 	t.Helper()
-	r := &rig{clock: newClock(), store: storetest.New(t)}
 	if opt.dialect == "" {
 		opt.dialect = defender.Graph
 	}
+	r := &rig{clock: newClock(), dsn: storetest.URL(t)}
+	r.store = r.openStore(t)
 	if opt.documents == nil {
 		opt.world.Now = r.clock.Now
 		opt.world.AlertsTouchIncident = opt.dialect == defender.Older
@@ -66,22 +77,55 @@ func newRig(t testing.TB, opt rigOptions) *rig {
 		opt.sim.World = r.world
 	}
 	opt.sim.Documents, opt.sim.Now = opt.documents, r.clock.Now
+	if opt.changing > 0 {
+		opt.sim.OnRequest = func(int) { r.clock.advance(opt.changing) }
+	}
 	r.sim = defendersim.New(opt.sim)
 	server := httptest.NewServer(r.sim)
 	t.Cleanup(server.Close)
 	r.url = server.URL
-	r.worker = r.newWorker(t, r.store, opt)
+	r.opt = opt
+	r.worker = r.newWorker(t, r.store, "first")
+	r.db = r.openPool(t)
 	return r
 }
 
-// newWorker is another worker on the same tenant, as of another process.
-func (r *rig) newWorker(t testing.TB, s *store.Store, opt rigOptions) *defsync.Worker {
+// openStore opens the database once more, as another process would.
+func (r *rig) openStore(t testing.TB) *store.Store {
 	t.Helper()
+	s, err := store.Open(t.Context(), r.dsn, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// openPool is for what a test looks up, or breaks, in the database itself.
+func (r *rig) openPool(t testing.TB) *pgxpool.Pool {
+	t.Helper()
+	config, err := pgxpool.ParseConfig(r.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.MaxConns = 1
+	db, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	return db
+}
+
+// newWorker is another worker on the same tenant, as of another process.
+func (r *rig) newWorker(t testing.TB, s *store.Store, owner string) *defsync.Worker {
+	t.Helper()
+	opt := r.opt
 	tenant := defsync.Tenant{Name: "contoso", ID: r.sim.Config().TenantID, Dialect: opt.dialect, Source: r.newClient(t, opt.dialect)}
 	if opt.overlap == 0 {
 		opt.overlap = 30 * time.Minute
 	}
-	schedule, err := defsync.ParseSchedule("@every 5m")
+	schedule, err := defsync.ParseSchedule(cmp.Or(opt.schedule, "@every 5m"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +138,7 @@ func (r *rig) newWorker(t testing.TB, s *store.Store, opt rigOptions) *defsync.W
 			Start: defsync.Start{Age: 180 * 24 * time.Hour}, Overlap: opt.overlap, Settle: 2 * time.Minute})
 	}
 	w, err := defsync.NewWorker(defsync.WorkerConfig{Store: s, Tenants: []defsync.Tenant{tenant},
-		Owner: t.Name(), Command: "sync", Now: r.clock.Now})
+		Owner: owner, Command: "sync", Now: r.clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

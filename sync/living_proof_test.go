@@ -1,0 +1,74 @@
+package sync_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	defsync "defendersync/sync"
+	"defendersync/sync/defender"
+	"defendersync/sync/defendersim"
+)
+
+// lives are the worlds that change while they are read: each seed another one.
+const lives = 50
+
+// TestLivingWorld reads worlds that change every few requests. Frozen and read
+// once more, the database equals the world: every record in its last version,
+// every alert with the incident that holds it now.
+func TestLivingWorld(t *testing.T) {
+	seeds := lives
+	if testing.Short() {
+		seeds = 25
+	}
+	for _, d := range dialects {
+		for seed := range seeds {
+			t.Run(fmt.Sprintf("%s/%d", d, seed), func(t *testing.T) {
+				t.Parallel()
+				liveAndFreeze(t, lifeOptions(d, seed))
+			})
+		}
+	}
+}
+
+// lifeOptions make the worlds differ in pace, in paging, in what the service
+// does about $orderby, and in ties: some have one wider than a page.
+func lifeOptions(d defender.Dialect, seed int) rigOptions {
+	opt := rigOptions{dialect: d, changing: time.Duration(1+seed%7) * 3 * time.Second}
+	opt.world = defendersim.WorldOptions{Seed: uint64(seed), Incidents: 40 + seed%5*10}
+	opt.sim.ChangeEvery = 1 + seed%5
+	opt.sim.SkipToken = seed%2 == 1
+	if d == defender.Graph {
+		opt.sim.Order = []defendersim.Order{defendersim.OrderAsked, defendersim.OrderAsked, defendersim.OrderNewest, defendersim.OrderNone}[seed%4]
+	}
+	switch seed % 6 {
+	case 1:
+		opt.world.Tie = 7
+	case 4:
+		opt.world.Tie, opt.world.Incidents = 55, 70
+		if d == defender.Older {
+			opt.world.Tie, opt.world.Incidents = 104, 115
+		}
+	}
+	return opt
+}
+
+// liveAndFreeze makes three passes through a changing world, one through the
+// frozen one, and compares.
+func liveAndFreeze(t *testing.T, opt rigOptions) {
+	r := newRig(t, opt)
+	for range 3 {
+		r.worker.Sync(t.Context(), "", nil)
+		r.world.StepN(3)
+		r.clock.advance(4 * time.Minute)
+	}
+	r.world.Freeze()
+	r.clock.advance(5 * time.Minute)
+	for _, res := range r.worker.Sync(t.Context(), "", nil) {
+		if res.Outcome != defsync.OutcomeComplete {
+			t.Errorf("%s ended %s: %v, %d gaps", res.Stream, res.Outcome, res.Err, res.Gaps)
+		}
+	}
+	r.equalsWorld(t)
+	r.vouched(t)
+}
