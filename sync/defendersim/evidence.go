@@ -116,20 +116,26 @@ func (a *alert) evidence(e *estate) []evidence {
 	kinds := a.kinds(r)
 	list := make([]evidence, 0, len(kinds)+len(a.late))
 	for i, k := range kinds {
-		list = append(list, a.piece(e, c, k, i, a.Created, r.Uint64()))
+		list = append(list, a.piece(e, c, i, find{k, a.Created, r.Uint64()}))
 	}
 	for i, l := range a.late {
 		kind := a.detection.evidence[int(l.seed%uint64(len(a.detection.evidence)))]
-		list = append(list, a.piece(e, c, kind, len(kinds)+i, l.at, l.seed))
+		list = append(list, a.piece(e, c, len(kinds)+i, find{kind, l.at, l.seed}))
 	}
 	return list
 }
 
-// piece makes the n-th piece of evidence. Earlier pieces are played by the
-// cast, later ones by whoever is around.
-func (a *alert) piece(e *estate, c *cast, kind string, n int, at time.Time, seed uint64) evidence {
-	r := rand.New(rand.NewPCG(seed, 0x70696563))
-	ev := evidence{kind: kind, created: at, r: r}
+// find is what evidence is made from.
+type find struct {
+	kind string
+	at   time.Time
+	seed uint64
+}
+
+// piece makes the n-th piece of evidence, in which the cast takes turns.
+func (a *alert) piece(e *estate, c *cast, n int, f find) evidence {
+	r := rand.New(rand.NewPCG(f.seed, 0x70696563))
+	ev := evidence{kind: f.kind, created: f.at, r: r}
 	ev.verdict, ev.remediation = a.opinion(r)
 	ev.roles = pick(r, [][]string{nil, nil, {"compromised"}, {"attacked", "destination"}, {"contextual"}, {"source"}})
 	if chance(r, 8) {
@@ -139,7 +145,7 @@ func (a *alert) piece(e *estate, c *cast, kind string, n int, at time.Time, seed
 	ev.address, ev.other = c.addresses[n%2], c.addresses[(n+1)%2]
 	ev.file, ev.url, ev.mail, ev.oauth, ev.group, ev.app = c.files[n/3%2], c.url, c.mail, c.oauth, c.group, c.app
 	ev.to = &e.users[r.IntN(len(e.users))]
-	if kind == "process" {
+	if f.kind == "process" {
 		ev.file = &e.tools[r.IntN(len(e.tools))]
 	}
 	ev.parent = &e.tools[r.IntN(len(e.tools))]

@@ -50,7 +50,7 @@ type Fault struct {
 	Skip     int // that many of the chosen requests pass first
 	Times    int // that many are hit then; 0 means all
 
-	Status     int
+	Status     int // of FaultStatus; 0 means 500
 	Body       string
 	RetryAfter time.Duration
 	Delay      time.Duration // before the answer, of any kind
@@ -149,6 +149,7 @@ func (f *Fault) instead(c *call) *answer {
 }
 
 func (f *Fault) status(c *call) *answer {
+	f.Status = cmp.Or(f.Status, http.StatusInternalServerError)
 	a := &answer{status: f.Status, body: []byte(f.Body)}
 	if f.Body == "" {
 		code := strings.ReplaceAll(http.StatusText(f.Status), " ", "")

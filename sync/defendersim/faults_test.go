@@ -214,12 +214,16 @@ func TestHooksAndLog(t *testing.T) {
 	s := serve(t, defendersim.Options{ChangeEvery: 2,
 		OnRequest: func(n int) { calls = append(calls, fmt.Sprint("request ", n)) },
 		OnAnswer:  func(n int) { calls = append(calls, fmt.Sprint("answer ", n)) }})
-	before := s.sim.World().Alerts()
+	state := func() string { return fmt.Sprint(s.sim.World().Incidents(), s.sim.World().Alerts()) }
+	before := state()
 	s.values("/v1.0/security/incidents?$top=1", "User-Agent", "defendersync/x")
-	if fmt.Sprint(s.sim.World().Alerts()) != fmt.Sprint(before) {
+	if state() != before {
 		t.Error("changed too early")
 	}
 	s.failure("/v1.0/security/incidents?$top=51", 400, "", "limit")
+	if state() == before {
+		t.Error("did not change after the second request")
+	}
 	if want := "[request 1 answer 1 request 2 answer 2]"; fmt.Sprint(calls) != want {
 		t.Errorf("%v, want %s", calls, want)
 	}

@@ -26,7 +26,6 @@ var (
 const (
 	graphAPI = iota
 	olderAPI
-	otherAPI
 )
 
 // SetRoles changes the application permissions of the app. Tokens that are
