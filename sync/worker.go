@@ -197,7 +197,10 @@ func sleep(ctx context.Context, d time.Duration) error {
 // failed fills in the end of a pass that could not be made or finished.
 func failed(ctx context.Context, r Result, err error) Result {
 	r.Outcome, r.Err = OutcomeFailed, err
-	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), store.ErrFenced) {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, store.ErrFenced):
+		r.Err = cause // and not that the context was canceled, which is how the pass heard of it
+	case ctx.Err() != nil:
 		r.Outcome = OutcomeInterrupted
 	}
 	return r
@@ -212,7 +215,9 @@ func (w *Worker) pass(ctx context.Context, lease store.Lease, t *tenantState, s 
 	log := w.cfg.Log.With("tenant", t.Name, "stream", s.Name)
 	r := Result{Tenant: t.Name, Stream: s.Name}
 	if err := w.cfg.Store.StartRun(ctx, lease, run); err != nil {
-		return failed(ctx, r, err)
+		r = failed(ctx, r, err)
+		w.log(r, log)
+		return r
 	}
 	p, err := w.newPass(ctx, lease, t, s, run)
 	if err == nil {
