@@ -82,7 +82,7 @@ func (p *pass) widen(w span, a *answer) {
 		return
 	}
 	p.width = nextWidth(w.width(), a.records, p.ep.limit)
-	if p.ep.ordered && a.sorted && p.width >= firstWidth {
+	if p.ep.ordered && a.sorted && (p.rises >= enoughRises || p.width >= firstWidth) {
 		p.width = 0 // an ordered answer needs no width
 	}
 }
