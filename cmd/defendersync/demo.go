@@ -76,16 +76,17 @@ func (a *app) demo(ctx context.Context, f demoFlags) error {
 		return err
 	}
 	if f.once {
-		return a.demoOnce(ctx, s, began)
+		return a.demoOnce(ctx, s, show, began)
 	}
 	return a.demoLive(ctx, s, tenant, f.listen)
 }
 
 // demoOnce syncs twice and shows what came of it.
-func (a *app) demoOnce(ctx context.Context, s *session, began time.Time) error {
+func (a *app) demoOnce(ctx context.Context, s *session, show *progress, began time.Time) error {
 	var written int64
 	for pass := 1; pass <= 2; pass++ {
 		results := s.worker.Sync(ctx, "", nil)
+		show.clear()
 		if err := outcome(results); err != nil {
 			return err
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"defendersync/store/pglocal"
 )
 
 // Exit codes, as the contract has them.
@@ -55,9 +57,14 @@ func exitCode(ctx context.Context, err error, w io.Writer) int {
 	default:
 		e = &exitError{exitFailed, err}
 	}
-	if e.err != nil {
-		fmt.Fprintln(w, "defendersync: "+oneLine(e.err.Error()))
+	if e.err == nil {
+		return e.code
 	}
+	message := oneLine(e.err.Error())
+	if errors.Is(e.err, pglocal.ErrNoBinaries) {
+		message = e.err.Error() // a list of ways out, on lines of their own
+	}
+	fmt.Fprintln(w, "defendersync: "+message)
 	return e.code
 }
 

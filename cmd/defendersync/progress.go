@@ -86,11 +86,12 @@ type progress struct {
 	done sync.WaitGroup
 }
 
-// passProgress is the latest of one pass.
+// passProgress is the latest of one pass, and what it was when first heard of:
+// the pace is told from there, because the way to the first record is no work.
 type passProgress struct {
 	defsync.Progress
-	began     time.Time
-	beganRows int64
+	first defsync.Progress
+	began time.Time
 }
 
 func newProgress(s *screen, log *slog.Logger) *progress {
@@ -122,6 +123,14 @@ func (p *progress) start() func() {
 func (p *progress) finish() {
 	p.once.Do(func() { close(p.stop) })
 	p.done.Wait()
+	p.clear()
+}
+
+// clear forgets the passes under way, before something else is printed.
+func (p *progress) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.passes = nil
 	if p.screen.terminal {
 		p.screen.show("")
 	}
@@ -135,7 +144,7 @@ func (p *progress) observe(g defsync.Progress) {
 	ended := !g.Cursor.Before(g.Until)
 	switch {
 	case i < 0 && !ended:
-		p.passes = append(p.passes, &passProgress{Progress: g, began: p.now(), beganRows: g.Rows})
+		p.passes = append(p.passes, &passProgress{Progress: g, first: g, began: p.now()})
 	case i >= 0 && ended:
 		p.passes = slices.Delete(p.passes, i, i+1)
 	case i >= 0:
@@ -169,15 +178,16 @@ func (p *progress) tell() {
 func (p *passProgress) estimate(now time.Time) (rate, done float64, left time.Duration) {
 	elapsed := now.Sub(p.began)
 	if elapsed > 0 {
-		rate = float64(p.Rows-p.beganRows) / elapsed.Seconds()
+		rate = float64(p.Rows-p.first.Rows) / elapsed.Seconds()
 	}
 	if whole := p.Until.Sub(p.From); whole > 0 {
 		done = float64(p.Cursor.Sub(p.From)) / float64(whole)
 	}
-	if done <= 0 || elapsed < time.Second {
+	covered := p.Cursor.Sub(p.first.Cursor)
+	if covered <= 0 || elapsed < time.Second {
 		return rate, done, -1
 	}
-	return rate, done, time.Duration(float64(elapsed) * (1 - done) / done)
+	return rate, done, time.Duration(float64(elapsed) * float64(p.Until.Sub(p.Cursor)) / float64(covered))
 }
 
 func eta(left time.Duration) string {

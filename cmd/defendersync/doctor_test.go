@@ -1,0 +1,168 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"defendersync/sync/defender"
+)
+
+func newExam(t *testing.T) *tenantExam {
+	t.Helper()
+	c := parseText(t, twoTenants)
+	log := slog.New(slog.DiscardHandler)
+	e := &tenantExam{cfg: c, tenant: c.Tenants[1], report: &report{}, log: log}
+	var err error
+	if e.client, err = e.tenant.clientConfig(log); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// only is the one finding of an exam.
+func only(t *testing.T, e *tenantExam) finding {
+	t.Helper()
+	if len(e.report.Checks) != 1 {
+		t.Fatalf("%d findings, want 1: %+v", len(e.report.Checks), e.report.Checks)
+	}
+	return e.report.Checks[0]
+}
+
+func TestDoctorNamesTheFixOfWhatCannotBeReached(t *testing.T) {
+	const base = "https://graph.microsoft.com"
+	for want, err := range map[string]error{
+		"make graph.microsoft.com resolvable":             &net.DNSError{Err: "no such host", Name: "graph.microsoft.com"},
+		"trust the certificate's issuer":                  &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}},
+		"allow outbound HTTPS to graph.microsoft.com, or": &net.OpError{Op: "dial", Err: errors.New("refused")},
+	} {
+		if got := reachFix(fmt.Errorf("send: %w", err), base); !strings.Contains(got, want) {
+			t.Errorf("%v: %q, want %q", err, got, want)
+		}
+	}
+}
+
+func TestDoctorDoesNotTrustAnUnknownCertificate(t *testing.T) {
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
+	e := newExam(t)
+	e.reach(t.Context(), server.URL)
+	if f := only(t, e); f.Status != findingFailed || !strings.Contains(f.Fix, "trust the certificate") {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestDoctorComparesClocks(t *testing.T) {
+	for skew, want := range map[time.Duration]string{
+		0: findingOK, time.Minute: findingOK, -time.Minute: findingOK, 10 * time.Minute: findingFailed, -10 * time.Minute: findingFailed,
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", time.Now().Add(-skew).UTC().Format(http.TimeFormat))
+		}))
+		e := newExam(t)
+		e.reach(t.Context(), server.URL)
+		e.clock()
+		server.Close()
+		if f := e.report.Checks[1]; f.Check != "clock" || f.Status != want {
+			t.Errorf("skew %s: %+v, want %s", skew, f, want)
+		}
+	}
+	e := newExam(t)
+	e.clock()
+	if f := only(t, e); f.Status != findingSkipped {
+		t.Errorf("with no answer: %+v", f)
+	}
+}
+
+func TestDoctorComparesRoles(t *testing.T) {
+	e := newExam(t)
+	e.roles("incidents", []string{"Alert.Read.All", "Incident.ReadWrite.All"}, nil)
+	if f := only(t, e); f.Status != findingOK || f.Detail != "Incident.ReadWrite.All" {
+		t.Errorf("%+v", f)
+	}
+	e = newExam(t)
+	e.roles("incidents", nil, nil)
+	f := only(t, e)
+	if f.Status != findingFailed || !strings.Contains(f.Detail, "(it has: none)") {
+		t.Errorf("%+v", f)
+	}
+	for _, part := range []string{"bbbbbbbb-2222-3333-4444-555555555555", "Incident.Read.All of Microsoft Threat Protection", "/adminconsent?client_id="} {
+		if !strings.Contains(f.Fix, part) {
+			t.Errorf("the fix %q lacks %q", f.Fix, part)
+		}
+	}
+}
+
+// A token that cannot be read is as good as another when the API answered to it.
+func TestDoctorTellsAnOpaqueTokenFromNone(t *testing.T) {
+	opaque := errors.New("token is opaque")
+	refused := &defender.TokenError{Code: 7000222, Advice: "make a new secret"}
+	for _, c := range []struct {
+		err    error
+		call   error
+		status string
+		fix    string
+	}{
+		{nil, nil, findingOK, ""},
+		{opaque, nil, findingOK, ""},
+		{opaque, &defender.PermissionError{Need: []string{"x"}}, findingOK, ""},
+		{refused, refused, findingFailed, "make a new secret"},
+		{errors.New("no route"), errors.New("no route"), findingFailed, "make the token endpoint reachable"},
+	} {
+		e := newExam(t)
+		e.token(c.err, map[string]error{"incidents": c.call})
+		if f := only(t, e); f.Status != c.status || !strings.Contains(f.Fix, c.fix) {
+			t.Errorf("%v: %+v", c.err, f)
+		}
+	}
+}
+
+func TestDoctorTellsWhyACallFailed(t *testing.T) {
+	for _, c := range []struct {
+		err    error
+		status string
+		fix    string
+	}{
+		{nil, findingOK, ""},
+		{&defender.PermissionError{Need: []string{"Incident.Read.All"}}, findingFailed, "Incident.Read.All"},
+		{&defender.TokenError{}, findingSkipped, ""},
+		{&defender.StatusError{Status: 500}, findingFailed, "try again"},
+		{&net.DNSError{Err: "no such host"}, findingFailed, "resolvable"},
+	} {
+		e := newExam(t)
+		e.call("incidents", c.err)
+		if f := only(t, e); f.Status != c.status || !strings.Contains(f.Fix, c.fix) {
+			t.Errorf("%v: %+v", c.err, f)
+		}
+	}
+}
+
+// The names of the report are a contract with scripts.
+func TestReportIsStable(t *testing.T) {
+	r := &report{}
+	r.ok("config", "c.yaml", "%d tenants", 1)
+	r.fail("token", "contoso", errors.New("a\nb"), "do this")
+	r.skip("call", "contoso/alerts", "no token")
+	got, err := json.Marshal(r)
+	const want = `{"ok":false,"checks":[` +
+		`{"check":"config","target":"c.yaml","status":"ok","detail":"1 tenants"},` +
+		`{"check":"token","target":"contoso","status":"failed","detail":"a; b","fix":"do this"},` +
+		`{"check":"call","target":"contoso/alerts","status":"skipped","detail":"no token"}]}`
+	if string(got) != want || err != nil {
+		t.Errorf("got  %s, %v\nwant %s", got, err, want)
+	}
+	var b strings.Builder
+	if err := printFixes(&b, r); err != nil || b.String() != "\ntoken contoso: a; b\n  fix: do this\n" {
+		t.Errorf("%q, %v", b.String(), err)
+	}
+}
