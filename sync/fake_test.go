@@ -40,8 +40,8 @@ type fakeSource struct {
 	limit     int
 	ordered   bool  // asked to order by time, as Graph is
 	obeys     order // what it then does
-	down      bool // everything is a 500
-	partial   bool // every answer is a 206
+	down      bool  // everything is a 500
+	partial   bool  // every answer is a 206
 	now       time.Time
 	requests  int
 	onRequest func(n int)

@@ -16,10 +16,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// clock is a time that a test moves by hand.
+// clock is a time that a test moves by hand, and that may go by itself too.
 type clock struct {
-	mu  sync.Mutex
-	now time.Time
+	mu    sync.Mutex
+	now   time.Time
+	going time.Time // since when; zero for a clock that stands
 }
 
 func newClock() *clock { return &clock{now: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)} }
@@ -27,7 +28,10 @@ func newClock() *clock { return &clock{now: time.Date(2026, 11, 20, 12, 0, 0, 0,
 func (c *clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.now
+	if c.going.IsZero() {
+		return c.now
+	}
+	return c.now.Add(time.Since(c.going))
 }
 
 func (c *clock) advance(d time.Duration) {
@@ -44,6 +48,7 @@ type rig struct {
 	sim    *defendersim.Sim
 	url    string // of the simulated tenant
 	dsn    string // of the database
+	app    defendersim.Config
 	db     *pgxpool.Pool
 	store  *store.Store
 	worker *defsync.Worker
@@ -61,6 +66,7 @@ type rigOptions struct {
 
 	// changing is how far the clock moves before every request is answered.
 	changing time.Duration
+	going    bool // the clock goes by itself
 }
 
 func newRig(t testing.TB, opt rigOptions) *rig {
@@ -69,6 +75,9 @@ func newRig(t testing.TB, opt rigOptions) *rig {
 		opt.dialect = defender.Graph
 	}
 	r := &rig{clock: newClock(), dsn: storetest.URL(t)}
+	if opt.going {
+		r.clock.going = time.Now()
+	}
 	r.store = r.openStore(t)
 	if opt.documents == nil {
 		opt.world.Now = r.clock.Now
@@ -83,8 +92,7 @@ func newRig(t testing.TB, opt rigOptions) *rig {
 	r.sim = defendersim.New(opt.sim)
 	server := httptest.NewServer(r.sim)
 	t.Cleanup(server.Close)
-	r.url = server.URL
-	r.opt = opt
+	r.url, r.app, r.opt = server.URL, r.sim.Config(), opt
 	r.worker = r.newWorker(t, r.store, "first")
 	r.db = r.openPool(t)
 	return r
@@ -121,7 +129,7 @@ func (r *rig) openPool(t testing.TB) *pgxpool.Pool {
 func (r *rig) newWorker(t testing.TB, s *store.Store, owner string) *defsync.Worker {
 	t.Helper()
 	opt := r.opt
-	tenant := defsync.Tenant{Name: "contoso", ID: r.sim.Config().TenantID, Dialect: opt.dialect, Source: r.newClient(t, opt.dialect)}
+	tenant := defsync.Tenant{Name: "contoso", ID: r.app.TenantID, Dialect: opt.dialect, Source: r.newClient(t, opt.dialect)}
 	if opt.overlap == 0 {
 		opt.overlap = 30 * time.Minute
 	}
@@ -147,13 +155,12 @@ func (r *rig) newWorker(t testing.TB, s *store.Store, owner string) *defsync.Wor
 
 func (r *rig) newClient(t testing.TB, dialect defender.Dialect) *defender.Client {
 	t.Helper()
-	app := r.sim.Config()
 	endpoints, err := defender.CloudEndpoints("commercial")
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := defender.Config{Tenant: "contoso", TenantID: app.TenantID, ClientID: app.ClientID,
-		Credential: defender.Secret(func() (string, error) { return r.sim.Config().Secret, nil }),
+	cfg := defender.Config{Tenant: "contoso", TenantID: r.app.TenantID, ClientID: r.app.ClientID,
+		Credential: defender.Secret(func() (string, error) { return r.app.Secret, nil }),
 		Dialect:    dialect, Login: r.url, BaseURL: r.url, Audience: endpoints.GraphAudience,
 		Limits: defender.Limits{PerMinute: 1 << 20, PerHour: 1 << 20}, Backoff: time.Millisecond}
 	if dialect == defender.Older {

@@ -1,0 +1,96 @@
+package sync_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"defendersync/store"
+	defsync "defendersync/sync"
+	"defendersync/sync/defendersim"
+)
+
+// TestTwoWorkersShareATenant lets two workers follow one schedule on one tenant
+// that changes. One of them makes each pass: never two at once, and not twice
+// the calls (P6).
+func TestTwoWorkersShareATenant(t *testing.T) {
+	t.Parallel()
+	opt := rigOptions{going: true, schedule: "@every 1s", world: defendersim.WorldOptions{Seed: 5, Incidents: 60}}
+	opt.sim.ChangeEvery = 1
+	r := newRig(t, opt)
+	workers := []*defsync.Worker{r.worker, r.newWorker(t, r.openStore(t), "second")}
+	const long = 8 * time.Second
+	ctx, cancel := context.WithTimeout(t.Context(), long)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, w := range workers {
+		wg.Go(func() { w.Run(ctx) })
+	}
+	wg.Wait()
+	const overlapping = `
+		SELECT count(*) FROM sync.runs AS a JOIN sync.runs AS b USING (tenant_id)
+		WHERE a.fence < b.fence AND b.started_at < coalesce(a.finished_at, 'infinity')`
+	if n := value[int64](t, r.db, overlapping); n != 0 {
+		t.Errorf("%d runs of two workers at once", n)
+	}
+	passes := value[int64](t, r.db, `SELECT count(*) FROM sync.runs WHERE stream = 'incidents'`)
+	t.Logf("%d passes and %d calls in %s", passes, r.sim.Calls(), long)
+	if most := int64(long/time.Second) + 2; passes > most || passes < 3 {
+		t.Errorf("%d passes of incidents in %s, want one a second and no more than %d", passes, long, most)
+	}
+	if n := value[int64](t, r.db, `SELECT count(*) FROM sync.runs WHERE outcome NOT IN ('complete', 'interrupted')`); n != 0 {
+		t.Errorf("%d passes failed", n)
+	}
+	r.world.Freeze()
+	r.clock.advance(10 * time.Minute)
+	r.sync(t)
+	r.equalsWorld(t)
+	r.vouched(t)
+}
+
+// TestPausedWorkerCannotWrite takes the tenant from a worker between its
+// request and its commit, as a pause of a minute does. It writes nothing more,
+// and says why it ended (P6).
+func TestPausedWorkerCannotWrite(t *testing.T) {
+	t.Parallel()
+	taken := make(chan store.Lease, 1)
+	var r *rig
+	opt := rigOptions{world: defendersim.WorldOptions{Seed: 5, Incidents: 300}}
+	opt.sim.OnAnswer = func(n int) {
+		if n != 3 {
+			return
+		}
+		r.expireLease(t)
+		lease, err := r.store.Acquire(t.Context(), r.app.TenantID, "second", time.Minute)
+		if err != nil {
+			t.Error(err)
+		}
+		taken <- lease
+	}
+	r = newRig(t, opt)
+	results := r.worker.Sync(t.Context(), "", nil)
+	for _, res := range results {
+		if !errors.Is(res.Err, store.ErrFenced) || res.Outcome != defsync.OutcomeFailed {
+			t.Errorf("%s ended %s: %v, want it fenced", res.Stream, res.Outcome, res.Err)
+		}
+	}
+	if calls := r.sim.Calls(); calls != 3 {
+		t.Errorf("the worker asked %d times, want no more after the third answer", calls)
+	}
+	const stored = `SELECT count(*) FROM defender.incidents`
+	if n := value[int64](t, r.db, stored); n != 99 && n != 100 {
+		t.Errorf("%d incidents stored, want those of two pages", n)
+	}
+	if err := r.store.Release(t.Context(), <-taken); err != nil {
+		t.Fatal(err)
+	}
+	for _, res := range r.newWorker(t, r.openStore(t), "third").Sync(t.Context(), "", nil) {
+		if res.Outcome != defsync.OutcomeComplete {
+			t.Errorf("%s ended %s: %v", res.Stream, res.Outcome, res.Err)
+		}
+	}
+	r.equalsWorld(t)
+	r.vouched(t)
+}
