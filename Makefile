@@ -1,6 +1,10 @@
 # What people and CI run. The PostgreSQL that tests and the demo need is found
 # or fetched by .ci/setup, which prints where its binaries are.
 
+# One setting for set-up, build and tests: nothing is compiled twice, and what
+# is tested is what is shipped.
+export CGO_ENABLED = 0
+
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 POSTGRES     = PG_BIN=$$(.ci/setup) && export PG_BIN &&
 
@@ -20,7 +24,7 @@ test: ## set up what is missing, then vet and test everything
 	@$(POSTGRES) go vet ./... && go test ./...
 
 build: ## build ./defendersync
-	CGO_ENABLED=0 go build -trimpath $(STAMP) -o defendersync ./cmd/defendersync
+	go build $(STAMP) -o defendersync ./cmd/defendersync
 
 lint: ## formatting, vet and staticcheck
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
@@ -29,7 +33,7 @@ lint: ## formatting, vet and staticcheck
 
 # Tests of pglocal are about processes, which the detector does not see.
 race: ## tests under the race detector (needs a C compiler)
-	@$(POSTGRES) go test -race $$(go list ./... | grep -v /pglocal)
+	@$(POSTGRES) CGO_ENABLED=1 go test -race $$(go list ./... | grep -v /pglocal)
 
 bench: ## incidents per second and allocations, through the whole path
 	@$(POSTGRES) go test -run '^$$' -bench . -benchmem ./...
