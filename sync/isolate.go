@@ -19,7 +19,7 @@ func (p *pass) refused(ctx context.Context, w span, err error) error {
 	if !isolatable(err) {
 		return err
 	}
-	if alive := p.alive(ctx, w.since); alive != nil {
+	if alive := p.alive(ctx); alive != nil {
 		return errors.Join(err, alive)
 	}
 	p.expectTrouble()
@@ -84,13 +84,15 @@ func larger(top, limit int) int {
 	return limit
 }
 
-// alive asks for an empty window: whether the service answers at all. One that
-// does not is down, and nothing is to be learnt from it about a record.
-func (p *pass) alive(ctx context.Context, at time.Time) error {
+// alive asks for a window without records, older than the product: whether the
+// service answers at all. One that does not is down, and nothing is to be
+// learnt from it about a record.
+func (p *pass) alive(ctx context.Context) error {
 	if p.trouble {
 		return nil // it answered a moment ago
 	}
-	_, err := p.ep.fetch(defender.ContextWithMeter(ctx, &p.meter), defender.Request{Since: at, Until: at, Top: 1})
+	empty := time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
+	_, err := p.ep.fetch(defender.ContextWithMeter(ctx, &p.meter), defender.Request{Since: empty, Until: empty.Add(tick), Top: 1})
 	return err
 }
 
@@ -132,7 +134,7 @@ func (p *pass) atomRefused(ctx context.Context, err error) error {
 	if !isolatable(err) {
 		return err
 	}
-	if alive := p.alive(ctx, at.At); alive != nil {
+	if alive := p.alive(ctx); alive != nil {
 		return errors.Join(err, alive)
 	}
 	p.expectTrouble()
