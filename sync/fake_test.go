@@ -68,6 +68,9 @@ func (s *fakeSource) fetch(_ context.Context, req defender.Request) (*defender.P
 	if s.down {
 		return nil, errFake500
 	}
+	if req.Next == "" && !req.Since.Before(req.Until) {
+		return nil, errors.New("fake: an empty window, which the client refuses")
+	}
 	since, until, skip := req.Since, req.Until, req.Skip
 	if req.Next != "" {
 		since, until, skip = parseFakeNext(req.Next)

@@ -97,14 +97,15 @@ func (p *pass) alive(ctx context.Context) error {
 }
 
 // withoutAlerts finds the first incident of the window by leaving the alerts
-// out, vouches for the emptiness before it, and goes into its microsecond.
+// out, vouches for the emptiness before it, and goes into its microsecond. It
+// asks for a whole page: one record alone shows nothing of the order.
 func (p *pass) withoutAlerts(ctx context.Context, w span, cause error) error {
-	a, err := p.ask(ctx, defender.Request{Since: w.since, Until: w.until, Top: 1, NoAlerts: true})
+	a, err := p.ask(ctx, defender.Request{Since: w.since, Until: w.until, Top: p.ep.limit, NoAlerts: true})
 	switch {
 	case err != nil && !isolatable(err):
 		return err
-	case err == nil && a.records > 0 && !a.last.IsZero():
-		return p.enterBare(ctx, earlier(a.last, w.until.Add(-tick)))
+	case err == nil && !a.first.IsZero() && (p.inOrder(a) || !a.full || w.width() <= tick):
+		return p.enterBare(ctx, later(w.since, earlier(a.first, w.until.Add(-tick))))
 	case w.width() > tick:
 		p.expectTrouble()
 		return p.narrow(ctx, w)

@@ -167,6 +167,7 @@ type answer struct {
 	full    bool      // there may be more than this
 	sorted  bool      // times never fall
 	rises   int       // records later than the one before
+	first   time.Time // the earliest time, likewise
 	last    time.Time // the latest time, in microseconds; zero when no record has one
 	next    string
 	partial bool // the service says that something is missing
@@ -209,6 +210,9 @@ func (p *pass) translate(page *defender.Page, req defender.Request) *answer {
 			a.rises++
 		}
 		a.last = later(a.last, t)
+		if a.first.IsZero() || t.Before(a.first) {
+			a.first = t
+		}
 	}
 	return a
 }
