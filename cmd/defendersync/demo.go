@@ -105,17 +105,18 @@ func (a *app) demoOnce(ctx context.Context, s *session, show *progress, began ti
 	if err := showDemo(ctx, a.stdout, s.db); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "\nDone in %s. To look for yourself, while PostgreSQL runs:\n\n  %s\n",
-		time.Since(began).Round(100*time.Millisecond), s.db.server.PSQL())
+	fmt.Fprintf(a.stdout, "\nDone in %s.", time.Since(began).Round(100*time.Millisecond))
+	if !isTerminal(a.stdin) || !isTerminal(a.stdout) {
+		fmt.Fprintf(a.stdout, " PostgreSQL stops now. To look for yourself, run `defendersync demo` and, while it runs:\n\n  %s\n", s.db.server.PSQL())
+		return nil
+	}
+	fmt.Fprintf(a.stdout, " To look for yourself, in another terminal:\n\n  %s\n", s.db.server.PSQL())
 	a.waitForEnter(ctx)
 	return nil
 }
 
 // waitForEnter keeps PostgreSQL up for somebody at a terminal to look at.
 func (a *app) waitForEnter(ctx context.Context) {
-	if !isTerminal(a.stdin) || !isTerminal(a.stdout) {
-		return
-	}
 	fmt.Fprint(a.stdout, "\nPress Enter to stop PostgreSQL. ")
 	pressed := make(chan struct{})
 	go func() {

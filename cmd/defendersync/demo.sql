@@ -1,5 +1,19 @@
+-- What is stored now.
+SELECT t.name AS "table", to_char(t.rows, 'FM999,999,999') AS rows
+FROM (
+    SELECT 1, 'defender.incidents', count(*) FROM defender.incidents
+    UNION ALL SELECT 2, 'defender.incident_comments', count(*) FROM defender.incident_comments
+    UNION ALL SELECT 3, 'defender.alerts', count(*) FROM defender.alerts
+    UNION ALL SELECT 4, 'defender.alert_evidence', count(*) FROM defender.alert_evidence
+    UNION ALL SELECT 5, 'defender.alert_techniques', count(*) FROM defender.alert_techniques
+    UNION ALL SELECT 6, 'sync.coverage', count(*) FROM sync.coverage
+    UNION ALL SELECT 7, 'sync.gaps', count(*) FROM sync.gaps
+    UNION ALL SELECT 8, 'sync.quarantine', count(*) FROM sync.quarantine
+) AS t (place, name, rows)
+ORDER BY t.place;
+
 -- The queue: what is open, worst and oldest first.
-SELECT i.incident_id, i.severity, left(i.display_name, 52) AS incident, coalesce(i.assigned_to, '-') AS assigned_to,
+SELECT i.incident_id, i.severity, CASE WHEN length(i.display_name) > 56 THEN left(i.display_name, 55) || '…' ELSE i.display_name END AS incident, coalesce(i.assigned_to, '-') AS assigned_to,
        date_trunc('hour', now() - i.created_date_time) AS age, count(a.alert_id) AS alerts
 FROM defender.incidents AS i
 LEFT JOIN defender.alerts AS a USING (tenant_id, incident_id)
@@ -10,7 +24,9 @@ LIMIT 8;
 
 -- The hosts with the most unresolved alerts.
 SELECT e.host_name, count(DISTINCT a.alert_id) AS alerts, count(DISTINCT a.incident_id) AS incidents,
-       max(e.risk_score) AS risk, date_trunc('minute', max(a.last_activity_date_time)) AS last_activity
+       (ARRAY['none', 'informational', 'low', 'medium', 'high'])[
+           max(array_position(ARRAY['none', 'informational', 'low', 'medium', 'high'], e.risk_score))] AS risk,
+       date_trunc('minute', max(a.last_activity_date_time)) AS last_activity
 FROM defender.alert_evidence AS e
 JOIN defender.alerts AS a USING (tenant_id, alert_id)
 WHERE e.host_name IS NOT NULL AND a.status <> 'resolved'
