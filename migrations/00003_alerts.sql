@@ -43,10 +43,11 @@ CREATE TABLE defender.alerts (
     PRIMARY KEY (tenant_id, alert_id)
 );
 
-CREATE INDEX alerts_incident_id_idx ON defender.alerts (tenant_id, incident_id);
-CREATE INDEX alerts_last_update_date_time_idx ON defender.alerts (tenant_id, last_update_date_time);
-CREATE INDEX alerts_created_date_time_idx ON defender.alerts (tenant_id, created_date_time);
-CREATE INDEX alerts_open_idx ON defender.alerts (tenant_id, last_update_date_time)
+-- In the order that 00002 explains.
+CREATE INDEX alerts_incident_id_idx ON defender.alerts (incident_id, tenant_id);
+CREATE INDEX alerts_last_update_date_time_idx ON defender.alerts (last_update_date_time, tenant_id);
+CREATE INDEX alerts_created_date_time_idx ON defender.alerts (created_date_time, tenant_id);
+CREATE INDEX alerts_open_idx ON defender.alerts (last_update_date_time, tenant_id)
     WHERE status IN ('new', 'inProgress');
 
 COMMENT ON TABLE defender.alerts IS
@@ -99,7 +100,7 @@ CREATE TABLE defender.alert_techniques (
     PRIMARY KEY (tenant_id, alert_id, technique)
 );
 
-CREATE INDEX alert_techniques_technique_idx ON defender.alert_techniques (tenant_id, technique);
+CREATE INDEX alert_techniques_technique_idx ON defender.alert_techniques (technique, tenant_id);
 
 COMMENT ON TABLE defender.alert_techniques IS
     'MITRE ATT&CK techniques of alerts.';
@@ -117,7 +118,7 @@ CREATE TABLE defender.alert_history (
     PRIMARY KEY (tenant_id, alert_id, changed_at, field)
 );
 
-CREATE INDEX alert_history_changed_at_idx ON defender.alert_history (tenant_id, changed_at);
+CREATE INDEX alert_history_changed_at_idx ON defender.alert_history (changed_at, tenant_id);
 
 COMMENT ON TABLE defender.alert_history IS
     'Every change of an alert seen since the first synchronisation, one row per field.';

@@ -78,19 +78,20 @@ CREATE TABLE defender.alert_evidence (
     CONSTRAINT alert_evidence_evidence_no_check CHECK (evidence_no >= 1)
 );
 
-CREATE INDEX alert_evidence_host_name_idx ON defender.alert_evidence (tenant_id, host_name)
+-- In the order that 00002 explains.
+CREATE INDEX alert_evidence_host_name_idx ON defender.alert_evidence (host_name, tenant_id)
     WHERE host_name IS NOT NULL;
-CREATE INDEX alert_evidence_mde_device_id_idx ON defender.alert_evidence (tenant_id, mde_device_id)
+CREATE INDEX alert_evidence_mde_device_id_idx ON defender.alert_evidence (mde_device_id, tenant_id)
     WHERE mde_device_id IS NOT NULL;
-CREATE INDEX alert_evidence_user_principal_name_idx ON defender.alert_evidence (tenant_id, user_principal_name)
+CREATE INDEX alert_evidence_user_principal_name_idx ON defender.alert_evidence (user_principal_name, tenant_id)
     WHERE user_principal_name IS NOT NULL;
-CREATE INDEX alert_evidence_account_name_idx ON defender.alert_evidence (tenant_id, account_name)
+CREATE INDEX alert_evidence_account_name_idx ON defender.alert_evidence (account_name, tenant_id)
     WHERE account_name IS NOT NULL;
-CREATE INDEX alert_evidence_sha1_idx ON defender.alert_evidence (tenant_id, sha1)
+CREATE INDEX alert_evidence_sha1_idx ON defender.alert_evidence (sha1, tenant_id)
     WHERE sha1 IS NOT NULL;
-CREATE INDEX alert_evidence_sha256_idx ON defender.alert_evidence (tenant_id, sha256)
+CREATE INDEX alert_evidence_sha256_idx ON defender.alert_evidence (sha256, tenant_id)
     WHERE sha256 IS NOT NULL;
-CREATE INDEX alert_evidence_ip_address_idx ON defender.alert_evidence (tenant_id, ip_address)
+CREATE INDEX alert_evidence_ip_address_idx ON defender.alert_evidence (ip_address, tenant_id)
     WHERE ip_address IS NOT NULL;
 
 COMMENT ON TABLE defender.alert_evidence IS

@@ -59,7 +59,7 @@ CREATE TABLE sync.quarantine (
     CONSTRAINT quarantine_attempts_check CHECK (attempts >= 1)
 );
 
-CREATE INDEX quarantine_key_idx ON sync.quarantine (tenant_id, kind, md5(key));
+CREATE INDEX quarantine_key_idx ON sync.quarantine (md5(key), kind, tenant_id);
 
 COMMENT ON TABLE sync.quarantine IS
     'Records that could not be stored, with their bytes. They leave when they are replayed, or when a later version of the record is stored.';

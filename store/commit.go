@@ -183,13 +183,14 @@ func (w *writer) queueLedger(c *Commit) {
 	}
 }
 
-// queueSettings keeps the planner from turning look-ups by key into scans of
-// the whole table: it cannot know how few keys an array holds, and a generic
-// plan saves planning each page anew.
+// queueSettings keeps the planner from turning look-ups by key into scans: it
+// cannot know how few keys an array holds, so what reads whole tables is off. And
+// each statement is planned anew: a plan made while a table was empty, and kept
+// for the connection's life, may read all of it for every key.
 func queueSettings(b *pgx.Batch) {
 	const settings = `
 		SELECT
-			set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_hashjoin', 'off', true),
+			set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_hashjoin', 'off', true),
 			set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`
 	b.Queue(settings)
 }
