@@ -27,7 +27,7 @@ func (p *pass) refused(ctx context.Context, w span, err error) error {
 	case p.ep.ordered && p.top > 1:
 		p.top = smaller(p.top)
 		return nil
-	case p.ep.bare:
+	case p.ep.bare && (!p.stubborn || w.width() <= tick):
 		return p.withoutAlerts(ctx, w, err)
 	case w.width() > tick:
 		return p.narrow(ctx, w)
@@ -61,12 +61,14 @@ func (p *pass) succeeded() {
 	}
 	p.top, p.clean = larger(p.top, p.ep.limit), 0
 	p.trouble = p.top < p.ep.limit
+	p.stubborn = p.stubborn && p.trouble
 }
 
 // calmDown is for when the bad record has been passed.
 func (p *pass) calmDown() {
 	if p.trouble {
 		p.width, p.top, p.trouble, p.clean = p.calm, p.ep.limit, false, 0
+		p.stubborn = false
 	}
 }
 
@@ -108,6 +110,7 @@ func (p *pass) withoutAlerts(ctx context.Context, w span, cause error) error {
 		return p.enterBare(ctx, later(w.since, earlier(a.first, w.until.Add(-tick))))
 	case w.width() > tick:
 		p.expectTrouble()
+		p.stubborn = err != nil
 		return p.narrow(ctx, w)
 	default:
 		return p.giveUp(ctx, w, cause)

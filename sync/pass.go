@@ -44,9 +44,10 @@ type pass struct {
 	clocked bool          // until has been set by the server's clock
 	rises   int           // records seen that are later than the one before; under zero after one that is earlier
 
-	trouble bool          // a record that makes its answer fail is near: see isolate.go
-	clean   int           // answers in a row that succeeded since
-	calm    time.Duration // width before the trouble
+	trouble  bool          // a record that makes its answer fail is near: see isolate.go
+	clean    int           // answers in a row that succeeded since
+	calm     time.Duration // width before the trouble
+	stubborn bool          // the record makes answers without alerts fail as well
 
 	meter    defender.Meter
 	calls    int64 // of the meter, already counted in a coverage row
