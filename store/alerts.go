@@ -113,7 +113,6 @@ func (p *alertPage) queueUpsert(b *pgx.Batch, strict bool, counts *Counts) {
 			synced_at = excluded.synced_at
 		WHERE a.last_update_date_time <= excluded.last_update_date_time
 			AND (a.last_update_date_time < excluded.last_update_date_time OR NOT $40::boolean)
-			AND a.content_hash <> excluded.content_hash
 		RETURNING a.alert_id, a.xmax = 0`
 	if len(p.rows) == 0 {
 		return

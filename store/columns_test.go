@@ -25,7 +25,7 @@ func fill(t *testing.T, row any) map[string]string {
 		}
 		n := int64(1000 + i)
 		at := time.Date(2026, 1, 2, 3, 4, 5, 678_901_000+i*1000, time.UTC)
-		value := reflect.ValueOf(nil)
+		var value reflect.Value
 		switch f := v.Field(i); f.Interface().(type) {
 		case string:
 			value, want[column] = reflect.ValueOf(fmt.Sprint("s", i)), fmt.Sprint("s", i)

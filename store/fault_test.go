@@ -167,3 +167,24 @@ func TestFailureInAnyTableUndoesAll(t *testing.T) {
 		t.Errorf("tables %v: does the commit above write them all?", tables)
 	}
 }
+
+// PostgreSQL may ask for a transaction once more; it is done again, and once.
+func TestCommitIsRepeatedAfterDeadlock(t *testing.T) {
+	w := newWorker(t)
+	for _, sql := range []string{
+		`CREATE SEQUENCE tries`, // which no rollback sets back
+		`CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF nextval('tries') < 3 THEN RAISE 'deadlock detected' USING ERRCODE = '40P01'; END IF;
+			RETURN NULL;
+		END $$`,
+		`CREATE TRIGGER fail AFTER INSERT ON sync.checkpoints FOR EACH STATEMENT EXECUTE FUNCTION fail()`,
+	} {
+		if _, err := w.Pool().Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := w.commit(incident(1, 1), alert("a", 1)), (store.Counts{Inserted: 2}); got != want {
+		t.Errorf("counts %+v, want %+v", got, want)
+	}
+	w.want(`SELECT revision, rows FROM sync.checkpoints`, "1 2")
+}

@@ -60,7 +60,9 @@ func (p *incidentPage) queueProbe(b *pgx.Batch) {
 
 // queueUpsert writes the rows that are new, or newer than what is stored (with
 // strict) or not older (without: of two readings of one version the later one
-// counts). Those it does not write leave p.rows.
+// counts). Those it does not write leave p.rows. Rows without any change are not
+// among them: the probe, which saw the same state under the same lock, has
+// dropped them.
 func (p *incidentPage) queueUpsert(b *pgx.Batch, strict bool, counts *Counts) {
 	const upsert = `
 		INSERT INTO defender.incidents AS i (
@@ -95,7 +97,6 @@ func (p *incidentPage) queueUpsert(b *pgx.Batch, strict bool, counts *Counts) {
 			content_hash = excluded.content_hash, synced_at = excluded.synced_at
 		WHERE i.last_update_date_time <= excluded.last_update_date_time
 			AND (i.last_update_date_time < excluded.last_update_date_time OR NOT $25::boolean)
-			AND i.content_hash <> excluded.content_hash
 		RETURNING i.incident_id, i.xmax = 0`
 	if len(p.rows) == 0 {
 		return

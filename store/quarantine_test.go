@@ -153,19 +153,21 @@ func TestQuarantineGetAmbiguous(t *testing.T) {
 func TestReplay(t *testing.T) {
 	ctx, w := t.Context(), newWorker(t)
 	c := w.next()
+	c.Incidents = []store.Incident{incident(7, 7), incident(8, 5), incident(9, 3)}
 	c.Alerts = []store.Alert{alert("newer", 7), alert("same", 5), alert("older", 3)}
 	c.Quarantine = []store.Quarantined{{Kind: "incident", Key: "1", Reason: "r"}, {Kind: "incident", Key: "2", Reason: "r"}}
 	w.must(c)
 	list := w.mustList(store.QuarantineFilter{})
 	got, err := w.Replay(ctx, store.Replay{
 		Lease: w.lease, ID: list[0].ID,
-		Incidents: []store.Incident{incident(1, 5, comments("c"))},
+		Incidents: []store.Incident{incident(1, 5, comments("c")), incident(7, 5, status("replayed")), incident(8, 5, status("replayed")), incident(9, 5, status("replayed"))},
 		Alerts:    []store.Alert{alert("newer", 5, severity("replayed")), alert("same", 5, severity("replayed")), alert("older", 5, severity("replayed"))},
 	})
-	if want := (store.Counts{Inserted: 1, Updated: 1, Unchanged: 2}); err != nil || got != want {
+	if want := (store.Counts{Inserted: 1, Updated: 2, Unchanged: 4}); err != nil || got != want {
 		t.Errorf("counts %+v, %v, want %+v", got, err, want)
 	}
 	w.want(`SELECT alert_id FROM defender.alerts WHERE severity = 'replayed'`, "older")
+	w.want(`SELECT incident_id FROM defender.incidents WHERE status = 'replayed'`, "9")
 	w.want(`SELECT count(*) FROM defender.incident_comments`, "1")
 	w.want(`SELECT field FROM defender.alert_history`, "severity")
 	w.want(`SELECT id::text FROM sync.quarantine`, list[1].ID)
@@ -177,7 +179,7 @@ func TestReplay(t *testing.T) {
 	if err == nil {
 		t.Error("what PostgreSQL refuses was replayed")
 	}
-	w.want(`SELECT incident_id FROM defender.incidents`, "1")
+	w.want(`SELECT incident_id FROM defender.incidents ORDER BY 1`, "1", "7", "8", "9")
 	w.want(`SELECT count(*) FROM sync.quarantine`, "1")
 }
 
