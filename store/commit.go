@@ -85,9 +85,7 @@ func (s *Store) commit(ctx context.Context, c *Commit, storeRows func(*writer, c
 		w = &writer{tx: tx, batch: &pgx.Batch{}}
 		queueSettings(w.batch)
 		queueGuard(w.batch, c.Lease, &w.now)
-		if from, to := c.span(); from.Before(to) {
-			queueLedger(w.batch, c.Lease.TenantID, c.Checkpoint.Stream, from, to, &w.ledger)
-		}
+		queueLedger(w.batch, c.span(), &w.ledger)
 		if err := storeRows(w, ctx, c); err != nil {
 			return err
 		}
@@ -154,16 +152,17 @@ func (w *writer) store(ctx context.Context, incidents *incidentPage, alerts *ale
 }
 
 // span returns the range that c's coverage lies in; it is empty where c has none.
-func (c *Commit) span() (from, to time.Time) {
+func (c *Commit) span() span {
+	s := span{tenantID: c.Lease.TenantID, stream: c.Checkpoint.Stream}
 	for i, v := range c.Coverage {
-		if i == 0 || v.From.Before(from) {
-			from = v.From
+		if i == 0 || v.From.Before(s.from) {
+			s.from = v.From
 		}
-		if i == 0 || v.To.After(to) {
-			to = v.To
+		if i == 0 || v.To.After(s.to) {
+			s.to = v.To
 		}
 	}
-	return from, to
+	return s
 }
 
 // queueLedger records c's coverage.

@@ -39,7 +39,7 @@ func (s *Store) Gaps(ctx context.Context, tenantID, stream string) ([]Gap, error
 func (s *Store) Coverage(ctx context.Context, tenantID, stream string, from, to time.Time) ([]Coverage, error) {
 	var ledger []*ledgerRow
 	b := &pgx.Batch{}
-	queueLedger(b, tenantID, stream, from, to, &ledger)
+	queueLedger(b, span{tenantID, stream, from, to}, &ledger)
 	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("store: list coverage of %s: %w", stream, err)
 	}
@@ -63,7 +63,7 @@ func (s *Store) CompactCoverage(ctx context.Context, l Lease, stream string, bef
 		var ledger []*ledgerRow
 		b := &pgx.Batch{}
 		queueGuard(b, l, &now)
-		queueLedger(b, l.TenantID, stream, time.Time{}, before, &ledger)
+		queueLedger(b, span{tenantID: l.TenantID, stream: stream, to: before}, &ledger)
 		if err := tx.SendBatch(ctx, b).Close(); err != nil {
 			return err
 		}
@@ -80,8 +80,14 @@ func (s *Store) CompactCoverage(ctx context.Context, l Lease, stream string, bef
 	return nil
 }
 
-// queueLedger reads the rows that overlap [from, to), in order.
-func queueLedger(b *pgx.Batch, tenantID, stream string, from, to time.Time, ledger *[]*ledgerRow) {
+// span is a half-open range of one stream of one tenant.
+type span struct {
+	tenantID, stream string
+	from, to         time.Time
+}
+
+// queueLedger reads the rows that overlap s, in order.
+func queueLedger(b *pgx.Batch, s span, ledger *[]*ledgerRow) {
 	// Rows never overlap, so only the last that begins before $3 can reach over it;
 	// a condition on to_time would read the whole ledger.
 	const overlapping = `
@@ -93,7 +99,7 @@ func queueLedger(b *pgx.Batch, tenantID, stream string, from, to time.Time, ledg
 				$3
 			)
 		ORDER BY from_time`
-	b.Queue(overlapping, tenantID, stream, from, to).Query(func(rows pgx.Rows) (err error) {
+	b.Queue(overlapping, s.tenantID, s.stream, s.from, s.to).Query(func(rows pgx.Rows) (err error) {
 		*ledger, err = pgx.CollectRows(rows, pgx.RowToAddrOfStructByPos[ledgerRow])
 		return err
 	})
