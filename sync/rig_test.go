@@ -61,6 +61,7 @@ type rigOptions struct {
 	world     defendersim.WorldOptions
 	sim       defendersim.Options
 	overlap   time.Duration // 0 is 30 minutes
+	start     int           // days back; 0 is 180
 	documents *defendersim.Documents
 	schedule  string // "" is every five minutes
 
@@ -143,7 +144,7 @@ func (r *rig) newWorker(t testing.TB, s *store.Store, owner string) *defsync.Wor
 	}
 	for _, name := range names {
 		tenant.Streams = append(tenant.Streams, defsync.Stream{Name: name, Schedule: schedule,
-			Start: defsync.Start{Age: 180 * 24 * time.Hour}, Overlap: opt.overlap, Settle: 2 * time.Minute})
+			Start: defsync.Start{Age: time.Duration(cmp.Or(opt.start, 180)) * 24 * time.Hour}, Overlap: opt.overlap, Settle: 2 * time.Minute})
 	}
 	w, err := defsync.NewWorker(defsync.WorkerConfig{Store: s, Tenants: []defsync.Tenant{tenant},
 		Owner: owner, Command: "sync", Now: r.clock.Now})
