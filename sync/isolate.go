@@ -107,7 +107,7 @@ func (p *pass) withoutAlerts(ctx context.Context, w span, cause error) error {
 	case err != nil && !isolatable(err):
 		return err
 	case err == nil && !a.first.IsZero() && (p.inOrder(a) || !a.full || w.width() <= tick):
-		return p.enterBare(ctx, later(w.since, earlier(a.first, w.until.Add(-tick))))
+		return p.enterBare(ctx, later(w.since, earlier(a.first, w.until.Add(-tick))), a.served)
 	case w.width() > tick:
 		p.expectTrouble()
 		p.stubborn = err != nil
@@ -117,12 +117,14 @@ func (p *pass) withoutAlerts(ctx context.Context, w span, cause error) error {
 	}
 }
 
-func (p *pass) enterBare(ctx context.Context, at time.Time) error {
+// enterBare vouches for [cursor, at), which was empty when served, and goes into
+// the microsecond at.
+func (p *pass) enterBare(ctx context.Context, at, served time.Time) error {
 	p.atom = &atom{At: at, Top: p.ep.limit, Bare: true, Mark: firstRound}
 	var c store.Commit
 	if at.After(p.cursor) {
 		c.Coverage = []store.Coverage{p.coverage(at, 0, store.Complete, "")}
-		p.cursor = at
+		p.move(at, served)
 	}
 	return p.save(ctx, c)
 }
@@ -174,7 +176,7 @@ func (p *pass) giveUp(ctx context.Context, w span, err error) error {
 		Coverage:   []store.Coverage{p.coverage(w.until, 0, store.Failed, err.Error())},
 		Quarantine: []store.Quarantined{unread(w, err)},
 	}
-	p.cursor = w.until
+	p.move(w.until, time.Time{})
 	p.calmDown()
 	return p.save(ctx, c)
 }

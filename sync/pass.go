@@ -259,23 +259,22 @@ func (p *pass) advance(ctx context.Context, a *answer, end time.Time, verdict st
 	if end.After(p.cursor) {
 		c.Coverage = []store.Coverage{p.coverage(end, int64(a.records), verdict, reason)}
 	}
-	settled := p.cp.NextFrom
-	if !p.heal && !p.cursor.After(p.cp.NextFrom) {
-		settled = later(settled, earlier(end, p.lateEdge(a)))
-	}
-	p.cp.NextFrom = settled
-	p.cursor = later(p.cursor, end)
+	p.move(end, a.served)
 	return p.save(ctx, c)
 }
 
-// lateEdge is the time before which late records are expected to be in, given
-// when the answer was made.
-func (p *pass) lateEdge(a *answer) time.Time {
-	served := a.served
+// move sets the cursor to end, and with it the begin of the next pass: as far
+// as late records were expected to be in when the answer was served. The begin
+// stays where the cursor has left it behind; so every move has to come here.
+func (p *pass) move(end, served time.Time) {
 	if served.IsZero() {
 		served = p.now()
 	}
-	return micro(served.Add(-p.stream.Settle - p.stream.Overlap))
+	if !p.heal && !p.cursor.After(p.cp.NextFrom) {
+		lateEdge := micro(served.Add(-p.stream.Settle - p.stream.Overlap))
+		p.cp.NextFrom = later(p.cp.NextFrom, earlier(end, lateEdge))
+	}
+	p.cursor = later(p.cursor, end)
 }
 
 func (p *pass) coverage(end time.Time, rows int64, verdict store.Verdict, reason string) store.Coverage {
