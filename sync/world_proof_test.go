@@ -370,7 +370,7 @@ func TestComparisonSees(t *testing.T) {
 		`INSERT INTO defender.alerts (tenant_id, alert_id, created_date_time, last_update_date_time, raw, content_hash, first_synced_at, synced_at)
 			SELECT tenant_id, alert_id || 'x', created_date_time, last_update_date_time, raw, content_hash, first_synced_at, synced_at
 			FROM defender.alerts LIMIT 1`,
-		`UPDATE defender.incidents SET custom_tags = custom_tags || 'more' WHERE incident_id = (SELECT max(incident_id) FROM defender.incidents)`,
+		`UPDATE defender.incidents SET custom_tags = array_append(custom_tags, 'more') WHERE incident_id = (SELECT max(incident_id) FROM defender.incidents)`,
 		`UPDATE defender.incidents SET redirect_incident_id = 1 WHERE incident_id = (SELECT max(incident_id) FROM defender.incidents)`,
 		`DELETE FROM defender.alert_evidence WHERE (alert_id, evidence_no) = (SELECT alert_id, evidence_no FROM defender.alert_evidence LIMIT 1)`,
 		`DELETE FROM defender.alert_techniques WHERE (alert_id, technique) = (SELECT alert_id, technique FROM defender.alert_techniques LIMIT 1)`,
