@@ -55,8 +55,20 @@ func (p *alertPage) queueProbe(b *pgx.Batch) {
 			p.known[old.AlertID] = &old
 		}
 		p.rows = filter(p.rows, func(a *Alert) bool { return !same[a.AlertID] })
+		p.keepIncidents()
 		return rows.Err()
 	})
+}
+
+// keepIncidents leaves an alert that names no incident in the one it is known
+// to be in: every alert is in one, and a list that leaves it out does not say
+// that it has left.
+func (p *alertPage) keepIncidents() {
+	for _, a := range p.rows {
+		if old := p.known[a.AlertID]; old != nil && a.IncidentID == nil {
+			a.IncidentID = old.IncidentID
+		}
+	}
 }
 
 // queueUpsert writes the rows that are new, newer, or (without strict) of the

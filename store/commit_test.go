@@ -72,6 +72,16 @@ func TestLaterReadingWinsTie(t *testing.T) {
 	w.want(`SELECT incident_id FROM defender.alerts`, "2")
 }
 
+// An alert that is served without its incident stays in the one it was in.
+func TestAlertWithoutIncidentStaysInItsOwn(t *testing.T) {
+	w := newWorker(t)
+	in := func(id *int64) func(*store.Alert) { return func(a *store.Alert) { a.IncidentID = id } }
+	w.commit(alert("a", 5, in(ptr(int64(7)))))
+	w.commit(alert("a", 6, in(nil), severity("high")))
+	w.want(`SELECT incident_id, severity FROM defender.alerts`, "7 high")
+	w.want(`SELECT count(*) FROM defender.alert_history WHERE field = 'incident_id'`, "0")
+}
+
 func TestDuplicatesInsideCommit(t *testing.T) {
 	w := newWorker(t)
 	got := w.commit(
