@@ -86,13 +86,18 @@ func larger(top, limit int) int {
 	return limit
 }
 
-// alive asks for a window without records, older than the product: whether the
-// service answers at all. One that does not is down, and nothing is to be
-// learnt from it about a record.
+// alive says whether the service answers at all, as far as is known. One that
+// does not is down, and nothing is to be learnt from it about a record.
 func (p *pass) alive(ctx context.Context) error {
 	if p.trouble {
 		return nil // it answered a moment ago
 	}
+	return p.probe(ctx)
+}
+
+// probe asks for a window without records, older than the product. Nothing is
+// stepped over before it was asked: the service may have gone down since.
+func (p *pass) probe(ctx context.Context) error {
 	empty := time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
 	_, err := p.ep.fetch(defender.ContextWithMeter(ctx, &p.meter), defender.Request{Since: empty, Until: empty.Add(tick), Top: 1})
 	return err
@@ -132,10 +137,8 @@ func (p *pass) enterBare(ctx context.Context, at, served time.Time) error {
 // atomRefused deals with a page inside one microsecond that failed.
 func (p *pass) atomRefused(ctx context.Context, err error) error {
 	at := p.atom
-	if at.Next != "" && statusGone(err) && at.Round < maxRounds {
-		at.Next, at.Skip, at.Pages, at.Mark = "", 0, 0, firstRound
-		at.Round++
-		return p.save(ctx, store.Commit{})
+	if at.Next != "" && statusGone(err) {
+		return p.unlinked(ctx, err)
 	}
 	if !isolatable(err) {
 		return err
@@ -159,9 +162,23 @@ func (p *pass) atomRefused(ctx context.Context, err error) error {
 	}
 }
 
+// unlinked begins a microsecond again whose next link the service has
+// forgotten. A link that never works must not stop the stream.
+func (p *pass) unlinked(ctx context.Context, err error) error {
+	at := p.atom
+	if at.Round++; at.Round >= maxRounds {
+		return p.leave(ctx, &answer{}, store.Truncated, "the link to the next page does not work: "+err.Error())
+	}
+	at.Next, at.Skip, at.Pages, at.Mark = "", 0, 0, firstRound
+	return p.save(ctx, store.Commit{})
+}
+
 // stepOver leaves one record of the older API behind, in quarantine: asked for
 // alone, by its place, it still makes the answer fail.
 func (p *pass) stepOver(ctx context.Context, err error) error {
+	if down := p.probe(ctx); down != nil {
+		return errors.Join(err, down)
+	}
 	at := p.atom
 	q := unread(span{at.At, at.At.Add(tick)}, err)
 	q.Key = fmt.Sprintf("%s#%d", q.Key, at.Skip)
@@ -172,6 +189,9 @@ func (p *pass) stepOver(ctx context.Context, err error) error {
 // giveUp records one microsecond as failed, with what was served of it, and
 // goes on after it.
 func (p *pass) giveUp(ctx context.Context, w span, err error) error {
+	if down := p.probe(ctx); down != nil {
+		return errors.Join(err, down)
+	}
 	c := store.Commit{
 		Coverage:   []store.Coverage{p.coverage(w.until, 0, store.Failed, err.Error())},
 		Quarantine: []store.Quarantined{unread(w, err)},

@@ -85,13 +85,14 @@ type atom struct {
 
 // pending are the incidents whose alerts did not come with them, or not all.
 type pending struct {
-	IDs  []string `json:"ids,omitempty"`
-	Next string   `json:"next,omitempty"` // page of the first one's
+	IDs   []string `json:"ids,omitempty"`
+	Next  string   `json:"next,omitempty"`  // page of the first one's
+	Round int      `json:"round,omitempty"` // how often that began again
 }
 
 // resumePoint is what a checkpoint keeps of a pass that has not ended.
 type resumePoint struct {
-	Cursor  time.Time `json:"cursor"`
+	Cursor  time.Time `json:"cursor,omitzero"` // the zero time where a gap was being read again
 	Atom    *atom     `json:"atom,omitempty"`
 	Pending pending   `json:"pending,omitzero"`
 	Rises   int       `json:"rises,omitempty"` // see pass.rises
@@ -119,7 +120,10 @@ func (p *pass) begin(now time.Time) error {
 	if err := json.Unmarshal(p.cp.ResumePoint, &at); err != nil {
 		return fmt.Errorf("read resume point of %s: %w", p.stream.Name, err)
 	}
-	p.cursor, p.stoodAt, p.atom, p.pending, p.rises = at.Cursor, at.Cursor, at.Atom, at.Pending, at.Rises
+	p.atom, p.pending, p.rises = at.Atom, at.Pending, at.Rises
+	if !at.Cursor.IsZero() {
+		p.cursor, p.stoodAt = at.Cursor, at.Cursor
+	}
 	return nil
 }
 
@@ -290,9 +294,9 @@ func (p *pass) save(ctx context.Context, c store.Commit) error {
 	cp.WindowWidth = p.width
 	if !p.heal {
 		cp.Watermark = later(cp.Watermark, p.cursor)
-		if err := p.mark(&cp); err != nil {
-			return err
-		}
+	}
+	if err := p.mark(&cp); err != nil {
+		return err
 	}
 	c.Lease, c.RunID, c.Checkpoint = p.lease, p.runID, cp
 	stored, counts, err := p.ledger.Commit(ctx, &c)
@@ -307,13 +311,21 @@ func (p *pass) save(ctx context.Context, c store.Commit) error {
 	return nil
 }
 
-// mark writes the resume point, or that the pass has ended.
+// mark writes the resume point, or that the pass has ended. Of a gap that is
+// read again only what it left pending is kept: coverage knows the rest.
 func (p *pass) mark(cp *store.Checkpoint) error {
-	if p.ended() {
+	at := resumePoint{Cursor: p.cursor, Atom: p.atom, Pending: p.pending, Rises: p.rises}
+	switch {
+	case p.heal && len(p.pending.IDs) == 0:
+		cp.ResumePoint = nil
+		return nil
+	case p.heal:
+		at.Cursor, at.Atom = time.Time{}, nil
+	case p.ended():
 		cp.ResumePoint, cp.PassedAt = nil, p.started
 		return nil
 	}
-	b, err := json.Marshal(resumePoint{Cursor: p.cursor, Atom: p.atom, Pending: p.pending, Rises: p.rises})
+	b, err := json.Marshal(at)
 	if err != nil {
 		return fmt.Errorf("write resume point of %s: %w", p.stream.Name, err)
 	}

@@ -171,23 +171,35 @@ func idsOf(a *answer) []string {
 func (p *pass) pendingAlerts(ctx context.Context) error {
 	id := p.pending.IDs[0]
 	page, err := p.alerts(defender.ContextWithMeter(ctx, &p.meter), id, p.pending.Next)
-	if err != nil && !isolatable(err) {
+	if err != nil {
+		return p.alertsRefused(ctx, err)
+	}
+	c := p.take(&answer{Translation: translateAlerts(p.cp.TenantID, page.Records, micro(p.now())), records: len(page.Records)})
+	if p.pending.Next = page.Next; page.Next == "" {
+		c.Resolved = append(c.Resolved, store.QuarantineKey{Kind: kindIncidentAlerts, Key: id})
+		p.pending = pending{IDs: p.pending.IDs[1:]}
+	}
+	return p.save(ctx, c)
+}
+
+// alertsRefused begins the alerts of an incident again where a next link is
+// forgotten, and leaves them in quarantine where it is they, or the incident is
+// gone, and not the service.
+func (p *pass) alertsRefused(ctx context.Context, err error) error {
+	switch {
+	case statusGone(err) && p.pending.Next != "" && p.pending.Round+1 < maxRounds:
+		p.pending.Next = ""
+		p.pending.Round++
+		return p.save(ctx, store.Commit{})
+	case isolatable(err):
+		if down := p.probe(ctx); down != nil {
+			return errors.Join(err, down)
+		}
+	case !statusGone(err):
 		return err
 	}
-	var c store.Commit
-	if err != nil {
-		c.Quarantine = []store.Quarantined{alertsUnread(id, err)}
-		p.pending.Next = ""
-	} else {
-		a := &answer{Translation: translateAlerts(p.cp.TenantID, page.Records, micro(p.now())), records: len(page.Records)}
-		c = p.take(a)
-		if p.pending.Next = page.Next; page.Next == "" {
-			c.Resolved = append(c.Resolved, store.QuarantineKey{Kind: kindIncidentAlerts, Key: id})
-		}
-	}
-	if p.pending.Next == "" {
-		p.pending.IDs = p.pending.IDs[1:]
-	}
+	c := store.Commit{Quarantine: []store.Quarantined{alertsUnread(p.pending.IDs[0], err)}}
+	p.pending = pending{IDs: p.pending.IDs[1:]}
 	return p.save(ctx, c)
 }
 
@@ -209,7 +221,8 @@ func isolatable(err error) bool {
 	return errors.As(err, &large) || errors.As(err, &decode)
 }
 
-// statusGone is what a next link that the service has forgotten answers with.
+// statusGone is what a next link that the service has forgotten answers with,
+// and an incident that is no more.
 func statusGone(err error) bool {
 	var status *defender.StatusError
 	return errors.As(err, &status) && (status.Status == 400 || status.Status == 404 || status.Status == 410)

@@ -1,9 +1,36 @@
 package sync
 
 import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"defendersync/sync/defender"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
+
+// passWith makes one pass of b that reads the alerts of incidents by read.
+func (b *bench) passWith(read func(ctx context.Context, id, next string) (*defender.Page, error)) error {
+	p := &pass{stream: b.stream, ep: b.ep, alerts: read, ledger: b.ledger, now: func() time.Time { return b.source.now },
+		started: micro(b.source.now), pages: new(sync.Mutex), cp: b.ledger.cp}
+	if err := p.begin(b.source.now); err != nil {
+		return err
+	}
+	if err := p.read(context.Background()); err != nil {
+		return err
+	}
+	for _, g := range b.ledger.gaps() {
+		if err := p.reread(context.Background(), span{g.From, g.To}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // hourly are n records, one an hour, that end an hour before now.
 func hourly(n int) []fakeRecord {
@@ -29,5 +56,175 @@ func TestBadRecordDoesNotHoldBackTheNextPass(t *testing.T) {
 				t.Errorf("the next pass begins at %s, want %s", b.ledger.cp.NextFrom, late)
 			}
 		})
+	}
+}
+
+// partly makes every incident of b come with a part of its alerts only.
+func (b *bench) partly() {
+	translate := b.ep.translate
+	b.ep.translate = func(records []jsontext.Value, at time.Time) Translation {
+		tr := translate(records, at)
+		for _, i := range tr.Incidents {
+			tr.Partial = append(tr.Partial, incidentKey(i.IncidentID))
+		}
+		return tr
+	}
+}
+
+// An incident that is gone before its alerts were read, and a link to more of
+// them that no longer works, are for the quarantine: the stream goes on.
+func TestAlertsThatCannotBeReadDoNotStopTheStream(t *testing.T) {
+	gone := &defender.StatusError{Status: 404, Message: "fake"}
+	for name, read := range map[string]func(id, next string) (*defender.Page, error){
+		"gone": func(id, next string) (*defender.Page, error) { return nil, gone },
+		"link": func(id, next string) (*defender.Page, error) {
+			if next != "" {
+				return nil, gone
+			}
+			return &defender.Page{Next: "more"}, nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, &fakeSource{limit: 5, ordered: true, records: hourly(3)})
+			b.partly()
+			calls := 0
+			err := b.passWith(func(_ context.Context, id, next string) (*defender.Page, error) {
+				if calls++; calls > 1000 {
+					return nil, errors.New("round in circles")
+				}
+				return read(id, next)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.complete(t)
+			if len(b.ledger.quarantine) != 3 {
+				t.Errorf("%d in quarantine, want the alerts of 3 incidents", len(b.ledger.quarantine))
+			}
+		})
+	}
+}
+
+// A link that worked yesterday is not the end of the alerts: they are asked for
+// from the first page again.
+func TestForgottenLinkBeginsTheAlertsAgain(t *testing.T) {
+	b := newBench(t, &fakeSource{limit: 5, ordered: true, records: hourly(1)})
+	b.partly()
+	var asked []string
+	err := b.passWith(func(_ context.Context, _, next string) (*defender.Page, error) {
+		asked = append(asked, next)
+		if len(asked) == 2 {
+			return nil, &defender.StatusError{Status: 410, Message: "fake"}
+		}
+		if next == "" {
+			return &defender.Page{Next: "more"}, nil
+		}
+		return &defender.Page{}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"", "more", "", "more"}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %q, want %q", asked, want)
+	}
+	if len(b.ledger.quarantine) != 0 {
+		t.Errorf("in quarantine: %v", b.ledger.quarantine)
+	}
+}
+
+// A link that never works is recorded as what it is, and the stream goes on.
+func TestDeadLinkInsideAMicrosecondIsTruncated(t *testing.T) {
+	source := &fakeSource{limit: 5, ordered: true}
+	for i := range 12 {
+		source.records = append(source.records, fakeRecord{id: int64(i + 1), at: fakeNow.Add(-time.Hour)})
+	}
+	b := newBench(t, source)
+	fetch := b.ep.fetch
+	b.ep.fetch = func(ctx context.Context, req defender.Request) (*defender.Page, error) {
+		if req.Next != "" {
+			return nil, &defender.StatusError{Status: 400, Message: "fake"}
+		}
+		return fetch(ctx, req)
+	}
+	b.passes(t)
+	if cp := b.ledger.cp; cp.ResumePoint != nil || !cp.Watermark.Equal(fakeNow.Add(-b.stream.Settle)) {
+		t.Errorf("the pass stands at %s with %s", cp.Watermark, cp.ResumePoint)
+	}
+	if gaps := b.ledger.gaps(); len(gaps) != 1 || !strings.Contains(gaps[0].Reason, "link") {
+		t.Errorf("gaps are %v, want the microsecond", gaps)
+	}
+}
+
+// An outage that begins while a bad record is being isolated is still an
+// outage: nothing is stepped over, nothing goes to quarantine.
+func TestOutageWhileIsolatingIsNotABadRecord(t *testing.T) {
+	for _, ordered := range []bool{true, false} {
+		for at := range 150 {
+			source := &fakeSource{limit: 5, ordered: ordered}
+			for i := range 12 {
+				source.records = append(source.records, fakeRecord{id: int64(i + 1), at: fakeNow.Add(-time.Hour)})
+			}
+			bad := &source.records[7]
+			bad.poison, bad.deadly = ordered, !ordered
+			source.onRequest = func(n int) { source.down = n > at }
+			b := newBench(t, source)
+			if err := b.pass(); err == nil {
+				break // it had ended before
+			}
+			if source.requests > at+50 {
+				t.Errorf("ordered %v: %d requests to a service that went down after %d", ordered, source.requests, at)
+			}
+			source.onRequest, source.down = nil, false
+			b.passes(t)
+			if bad.deadly { // and so in quarantine
+				b.source.records = deleteRecord(b.source.records, bad.id)
+			}
+			b.complete(t)
+			if n := len(b.ledger.quarantine); ordered && n > 0 || n > 1 {
+				t.Errorf("ordered %v, down after %d: %d in quarantine", ordered, at, n)
+			}
+		}
+	}
+	b := newBench(t, &fakeSource{limit: 5, ordered: true, records: hourly(3)})
+	b.partly()
+	err := b.passWith(func(context.Context, string, string) (*defender.Page, error) {
+		b.source.down = true
+		return nil, errFake500
+	})
+	if err == nil || len(b.ledger.quarantine) > 0 {
+		t.Errorf("pass ended with %v, and %d in quarantine", err, len(b.ledger.quarantine))
+	}
+}
+
+// Incidents of a gap may come without all their alerts, too. A kill before
+// those were read must not lose them: the gap is closed by then.
+func TestKillWhileHealingKeepsWhatIsPending(t *testing.T) {
+	b := newBench(t, &fakeSource{limit: 5, ordered: true, partial: true, records: hourly(3)})
+	b.passes(t)
+	b.source.partial = false
+	b.source.now = b.source.now.Add(24 * time.Hour)
+	b.partly()
+	var read []string
+	alerts := func(_ context.Context, id, _ string) (*defender.Page, error) {
+		if len(read) == 1 {
+			read = append(read, "killed")
+			return nil, errKilled
+		}
+		read = append(read, id)
+		return &defender.Page{}, nil
+	}
+	if err := b.passWith(alerts); !errors.Is(err, errKilled) {
+		t.Fatalf("pass ended with %v", err)
+	}
+	if err := b.passWith(alerts); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"1", "2", "3"} {
+		if !slices.Contains(read, id) {
+			t.Errorf("the alerts of incident %s were never read: %q", id, read)
+		}
+	}
+	if b.ledger.cp.ResumePoint != nil {
+		t.Errorf("resume point %s is left", b.ledger.cp.ResumePoint)
 	}
 }
