@@ -201,11 +201,9 @@ func (p *pass) giveUp(ctx context.Context, w span, err error) error {
 	return p.save(ctx, c)
 }
 
-// unread is the quarantine row of an answer that could not be read. Its key is
-// the window, so that a replay knows what to ask for again.
+// unread is the quarantine row of an answer that could not be read.
 func unread(w span, err error) store.Quarantined {
-	q := store.Quarantined{Kind: kindResponse, Reason: err.Error(),
-		Key: w.since.Format(time.RFC3339Nano) + "/" + w.until.Format(time.RFC3339Nano)}
+	q := store.Quarantined{Kind: kindResponse, Reason: err.Error(), Key: windowKey(w)}
 	var decode *defender.DecodeError
 	if errors.As(err, &decode) {
 		q.Payload = decode.Body

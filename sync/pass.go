@@ -263,6 +263,9 @@ func (p *pass) advance(ctx context.Context, a *answer, end time.Time, verdict st
 	if end.After(p.cursor) {
 		c.Coverage = []store.Coverage{p.coverage(end, int64(a.records), verdict, reason)}
 	}
+	if p.heal && verdict == store.Complete {
+		c.Resolved = append(c.Resolved, store.QuarantineKey{Kind: kindResponse, Key: windowKey(span{p.cursor, end})})
+	}
 	p.move(end, a.served)
 	return p.save(ctx, c)
 }

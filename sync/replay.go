@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"defendersync/store"
@@ -122,24 +121,17 @@ func (t *tenantState) rereadAlerts(ctx context.Context, id string, at time.Time)
 	}
 }
 
-// rereadWindow asks again for the window whose answer could not be read. Its
-// key is "since/until", with "#place" behind where one record was stepped over.
+// rereadWindow asks again for the window whose answer could not be read.
 func (t *tenantState) rereadWindow(ctx context.Context, row store.QuarantineRow, at time.Time) (Translation, error) {
-	window, _, _ := strings.Cut(row.Key, "#")
-	since, until, _ := strings.Cut(window, "/")
-	from, err := time.Parse(time.RFC3339Nano, since)
+	w, _, err := parseWindowKey(row.Key)
 	if err != nil {
-		return Translation{}, fmt.Errorf("quarantine key %q is not a window: %w", row.Key, err)
-	}
-	to, err := time.Parse(time.RFC3339Nano, until)
-	if err != nil {
-		return Translation{}, fmt.Errorf("quarantine key %q is not a window: %w", row.Key, err)
+		return Translation{}, err
 	}
 	ep, err := t.endpoint(row.Stream)
 	if err != nil {
 		return Translation{}, err
 	}
-	page, err := ep.fetch(ctx, defender.Request{Since: from, Until: to, Top: ep.limit})
+	page, err := ep.fetch(ctx, defender.Request{Since: w.since, Until: w.until, Top: ep.limit})
 	if err != nil {
 		return Translation{}, err
 	}

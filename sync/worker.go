@@ -325,28 +325,6 @@ func (w *Worker) log(r Result, log *slog.Logger) {
 	}
 }
 
-// maxHealed bounds how many gaps one pass reads again, so that a source that
-// keeps refusing them can't hold up what is new.
-const maxHealed = 5
-
-// healGaps reads again what an earlier pass had to leave out.
-func (p *pass) healGaps(ctx context.Context, s *store.Store, log *slog.Logger) error {
-	gaps, err := s.Gaps(ctx, p.cp.TenantID, p.stream.Name)
-	if err != nil {
-		return err
-	}
-	for _, g := range gaps[:min(len(gaps), maxHealed)] {
-		if !g.From.Before(p.stoodAt) {
-			continue // this pass has just tried
-		}
-		log.Info("reading a gap again", "from", g.From, "to", g.To, "reason", g.Reason)
-		if err := p.reread(ctx, span{g.From, g.To}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // warning says so when a pass that should have found something found nothing:
 // a revoked licence or a filtered view looks just like a quiet tenant.
 func (p *pass) warning() string {

@@ -1,0 +1,84 @@
+package sync
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"defendersync/store"
+)
+
+// maxHealed bounds how many gaps one pass reads again, so that a source that
+// keeps refusing them can't hold up what is new.
+const maxHealed = 5
+
+// healGaps reads again what an earlier pass had to leave out. Of more than
+// maxHealed it takes any, so that those that stay refused can't hold up the others.
+func (p *pass) healGaps(ctx context.Context, s *store.Store, log *slog.Logger) error {
+	left, err := p.leftOut(ctx, s)
+	if err != nil {
+		return err
+	}
+	for _, i := range rand.Perm(len(left))[:min(len(left), maxHealed)] {
+		gap := left[i]
+		log.Info("reading again what was left out", "from", gap.since, "to", gap.until)
+		if err := p.reread(ctx, gap); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leftOut lists gaps and the windows of answers in quarantine, which may be no
+// gap: the instant had been read before. What this pass has just tried is not
+// among them.
+func (p *pass) leftOut(ctx context.Context, s *store.Store) ([]span, error) {
+	gaps, err := s.Gaps(ctx, p.cp.TenantID, p.stream.Name)
+	if err != nil {
+		return nil, err
+	}
+	held, err := s.QuarantineList(ctx, store.QuarantineFilter{TenantID: p.cp.TenantID, Stream: p.stream.Name})
+	if err != nil {
+		return nil, err
+	}
+	var left []span
+	known := map[int64]bool{} // begins of gaps
+	for _, g := range gaps {
+		known[g.From.UnixMicro()] = true
+		if g.From.Before(p.stoodAt) {
+			left = append(left, span{g.From, g.To})
+		}
+	}
+	for _, q := range held {
+		if q.Kind != kindResponse || q.RunID == p.runID {
+			continue
+		}
+		w, place, err := parseWindowKey(q.Key)
+		if err == nil && place == "" && !known[w.since.UnixMicro()] && w.until.Before(p.cursor) {
+			left = append(left, w)
+		}
+	}
+	return left, nil
+}
+
+// windowKey is the key in quarantine of an answer that could not be read, so
+// that a replay knows what to ask for again. "#place" may follow, where one
+// record was stepped over.
+func windowKey(w span) string {
+	return w.since.Format(time.RFC3339Nano) + "/" + w.until.Format(time.RFC3339Nano)
+}
+
+func parseWindowKey(key string) (w span, place string, err error) {
+	window, place, _ := strings.Cut(key, "#")
+	since, until, _ := strings.Cut(window, "/")
+	if w.since, err = time.Parse(time.RFC3339Nano, since); err == nil {
+		w.until, err = time.Parse(time.RFC3339Nano, until)
+	}
+	if err != nil {
+		return span{}, "", fmt.Errorf("quarantine key %q is not a window: %w", key, err)
+	}
+	return w, place, nil
+}
