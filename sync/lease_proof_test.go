@@ -9,6 +9,7 @@ import (
 
 	"defendersync/store"
 	defsync "defendersync/sync"
+	"defendersync/sync/defender"
 	"defendersync/sync/defendersim"
 )
 
@@ -93,4 +94,32 @@ func TestPausedWorkerCannotWrite(t *testing.T) {
 	}
 	r.equalsWorld(t)
 	r.vouched(t)
+}
+
+// TestCallsOfAnotherWorkerCount hands a tenant over in the middle of a minute.
+// What the first worker has used of the limit the second one has not (P5): it
+// waits, and the service never has to refuse a call.
+func TestCallsOfAnotherWorkerCount(t *testing.T) {
+	t.Parallel()
+	const limit = 20
+	opt := rigOptions{going: true, limits: defender.Limits{PerMinute: limit, PerHour: 1000},
+		world: defendersim.WorldOptions{Seed: 6, Incidents: 400}}
+	r := newRig(t, opt)
+	r.sync(t)
+	first := r.sim.Calls()
+	if first < limit/2 || first >= limit {
+		t.Fatalf("the first pass made %d calls: this test wants more than half the limit", first)
+	}
+	if _, err := r.db.Exec(t.Context(), `UPDATE sync.checkpoints SET next_from = start_time`); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	second := r.newWorker(t, r.openStore(t), "second").Sync(ctx, "", nil)
+	if n := r.sim.Calls(); n != limit {
+		t.Errorf("two workers made %d calls in one minute, want the %d that are allowed", n, limit)
+	}
+	if got := second[len(second)-1].Outcome; got != defsync.OutcomeInterrupted {
+		t.Errorf("the second worker's last pass ended %s, want it waiting until it is told to stop", got)
+	}
 }

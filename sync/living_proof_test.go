@@ -2,6 +2,7 @@ package sync_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,4 +72,48 @@ func liveAndFreeze(t *testing.T, opt rigOptions) {
 	}
 	r.equalsWorld(t)
 	r.vouched(t)
+}
+
+// TestTieThatChangesWhileItIsPaged takes records out of a tie wider than a page
+// while its later pages are read: the ones behind move up past the reader. They
+// lie before the overlap, and no later pass would find them.
+func TestTieThatChangesWhileItIsPaged(t *testing.T) {
+	eachDialect(t, func(t *testing.T, d defender.Dialect) {
+		var r *rig
+		var tied []int64
+		opt := rigOptions{dialect: d, overlap: time.Second, world: defendersim.WorldOptions{Seed: 9, Incidents: 320, Tie: 230}}
+		opt.sim.OnAnswer = func(int) {
+			asked := r.sim.Requests()
+			if !strings.Contains(asked[len(asked)-1].RawQuery, "skip=") || len(tied) < 226 {
+				return
+			}
+			if err := r.world.Edit(tied[0], func(i *defendersim.Incident) { i.Severity = "high" }); err != nil {
+				t.Error(err)
+			}
+			tied = tied[1:]
+		}
+		r = newRig(t, opt)
+		tied = tiedIDs(r.world)
+		r.sync(t)
+		if len(tied) == 230 {
+			t.Fatalf("%d incidents are left of the tie: it was not paged", len(tied))
+		}
+		tied = nil // the world stands still
+		r.clock.advance(5 * time.Minute)
+		r.sync(t)
+		r.equalsWorld(t)
+		r.vouched(t)
+	})
+}
+
+// tiedIDs are the incidents that share the commonest last update.
+func tiedIDs(w *defendersim.World) (ids []int64) {
+	byTime := map[time.Time][]int64{}
+	for _, i := range w.Incidents() {
+		at := cut(i.LastUpdate)
+		if byTime[at] = append(byTime[at], i.ID); len(byTime[at]) > len(ids) {
+			ids = byTime[at]
+		}
+	}
+	return ids
 }

@@ -2,6 +2,7 @@ package sync_test
 
 import (
 	"cmp"
+	"context"
 	"net/http/httptest"
 	"sync"
 	"testing"
@@ -63,7 +64,8 @@ type rigOptions struct {
 	overlap   time.Duration // 0 is 30 minutes
 	start     int           // days back; 0 is 180
 	documents *defendersim.Documents
-	schedule  string // "" is every five minutes
+	schedule  string          // "" is every five minutes
+	limits    defender.Limits // of the client, which then counts calls in the database; the zero value is none
 
 	// changing is how far the clock moves before every request is answered.
 	changing time.Duration
@@ -164,6 +166,12 @@ func (r *rig) newClient(t testing.TB, dialect defender.Dialect) *defender.Client
 		Credential: defender.Secret(func() (string, error) { return r.app.Secret, nil }),
 		Dialect:    dialect, Login: r.url, BaseURL: r.url, Audience: endpoints.GraphAudience,
 		Limits: defender.Limits{PerMinute: 1 << 20, PerHour: 1 << 20}, Backoff: time.Millisecond}
+	if r.opt.limits != (defender.Limits{}) {
+		cfg.Limits, cfg.Now = r.opt.limits, r.clock.Now
+		cfg.OnCall = func(ctx context.Context, at time.Time) error {
+			return r.store.RecordCall(ctx, r.app.TenantID, defsync.QuotaFamily, at)
+		}
+	}
 	if dialect == defender.Older {
 		cfg.Audience = endpoints.DefenderAudience
 	}
