@@ -28,7 +28,6 @@ type reporter interface {
 type fakeRecord struct {
 	id     int64
 	at     time.Time
-	alerts int  // how many alerts come with it
 	poison bool // an answer that holds it with its alerts is a 500
 	deadly bool // an answer that holds it at all is a 500
 }
