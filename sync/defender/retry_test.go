@@ -185,7 +185,7 @@ func TestRetryAfterHoldsEverybodyBack(t *testing.T) {
 			if fake.sent() == 1 {
 				return reply(429, "", "Retry-After", "60"), nil
 			}
-			if early := start.Add(time.Minute).Sub(time.Now()); early > 0 {
+			if early := time.Until(start.Add(time.Minute)); early > 0 {
 				t.Errorf("a call %s before the Retry-After was over", early)
 			}
 			return reply(200, emptyPage), nil
