@@ -112,7 +112,7 @@ func (p *pass) withoutAlerts(ctx context.Context, w span, cause error) error {
 	case err != nil && !isolatable(err):
 		return err
 	case err == nil && !a.first.IsZero() && (p.inOrder(a) || !a.full || w.width() <= tick):
-		return p.enterBare(ctx, later(w.since, earlier(a.first, w.until.Add(-tick))), a.served)
+		return p.enterBare(ctx, w, a)
 	case w.width() > tick:
 		p.expectTrouble()
 		p.stubborn = err != nil
@@ -122,14 +122,16 @@ func (p *pass) withoutAlerts(ctx context.Context, w span, cause error) error {
 	}
 }
 
-// enterBare vouches for [cursor, at), which was empty when served, and goes into
-// the microsecond at.
-func (p *pass) enterBare(ctx context.Context, at, served time.Time) error {
+// enterBare vouches for the emptiness before the first record of a, and goes
+// into its microsecond.
+func (p *pass) enterBare(ctx context.Context, w span, a *answer) error {
+	at := later(w.since, earlier(a.first, w.until.Add(-tick)))
 	p.atom = &atom{At: at, Top: p.ep.limit, Bare: true, Mark: firstRound}
 	var c store.Commit
 	if at.After(p.cursor) {
-		c.Coverage = []store.Coverage{p.coverage(at, 0, store.Complete, "")}
-		p.move(at, served)
+		verdict, reason := a.verdict()
+		c.Coverage = []store.Coverage{p.coverage(at, 0, verdict, reason)}
+		p.move(at, a.served)
 	}
 	return p.save(ctx, c)
 }
@@ -169,7 +171,7 @@ func (p *pass) unlinked(ctx context.Context, err error) error {
 	if at.Round++; at.Round >= maxRounds {
 		return p.leave(ctx, &answer{}, store.Truncated, "the link to the next page does not work: "+err.Error())
 	}
-	at.Next, at.Skip, at.Pages, at.Mark = "", 0, 0, firstRound
+	at.Next, at.Skip, at.Pages, at.Mark, at.Partial = "", 0, 0, firstRound, false
 	return p.save(ctx, store.Commit{})
 }
 

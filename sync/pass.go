@@ -81,6 +81,8 @@ type atom struct {
 	Ended bool      `json:"ended,omitempty"` // the last page of this round is stored
 	Mark  int64     `json:"mark"`            // Checkpoint.Changed when this round began; under zero in the first
 	Bare  bool      `json:"bare,omitempty"`  // without alerts, which follow one incident at a time
+
+	Partial bool `json:"partial,omitempty"` // the service said that something is missing from a page of this round
 }
 
 // pending are the incidents whose alerts did not come with them, or not all.
@@ -88,6 +90,8 @@ type pending struct {
 	IDs   []string `json:"ids,omitempty"`
 	Next  string   `json:"next,omitempty"`  // page of the first one's
 	Round int      `json:"round,omitempty"` // how often that began again
+
+	Partial bool `json:"partial,omitempty"` // the service said that some of the first one's are missing
 }
 
 // resumePoint is what a checkpoint keeps of a pass that has not ended.

@@ -50,15 +50,20 @@ func (p *pass) window(ctx context.Context) error {
 		return p.narrow(ctx, w)
 	}
 	p.widen(w, a)
-	verdict, reason := store.Complete, ""
-	if a.partial {
-		verdict, reason = store.Truncated, partialReason
-	}
+	verdict, reason := a.verdict()
 	vouched := p.vouched(a, end)
 	if vouched.Before(end) {
 		p.until = earlier(p.until, vouched) // the server's present: nothing more to be had in this pass
 	}
 	return p.advance(ctx, a, vouched, verdict, reason)
+}
+
+// verdict is about a window that the answer holds up to its cap.
+func (a *answer) verdict() (store.Verdict, string) {
+	if a.partial {
+		return store.Truncated, partialReason
+	}
+	return store.Complete, ""
 }
 
 // narrow halves the window whose answer was thrown away, and remembers that at
@@ -115,6 +120,7 @@ func (p *pass) atomPage(ctx context.Context) error {
 		return p.atomRefused(ctx, err)
 	}
 	at.Pages++
+	at.Partial = at.Partial || a.partial
 	at.Skip += a.records
 	at.Next = a.next
 	if at.Bare {
@@ -153,6 +159,9 @@ func (p *pass) endRound(ctx context.Context) error {
 // leave vouches for the microsecond and goes on after it.
 func (p *pass) leave(ctx context.Context, a *answer, verdict store.Verdict, reason string) error {
 	end := p.atom.At.Add(tick)
+	if verdict == store.Complete && p.atom.Partial {
+		verdict, reason = store.Truncated, partialReason
+	}
 	p.atom = nil
 	p.calmDown()
 	return p.advance(ctx, a, end, verdict, reason)
@@ -175,10 +184,17 @@ func (p *pass) pendingAlerts(ctx context.Context) error {
 		return p.alertsRefused(ctx, err)
 	}
 	c := p.take(&answer{Translation: translateAlerts(p.cp.TenantID, page.Records, micro(p.now())), records: len(page.Records)})
-	if p.pending.Next = page.Next; page.Next == "" {
+	p.pending.Next = page.Next
+	p.pending.Partial = p.pending.Partial || page.Incomplete
+	switch {
+	case page.Next != "":
+		return p.save(ctx, c)
+	case p.pending.Partial:
+		c.Quarantine = append(c.Quarantine, alertsUnread(id, errors.New(partialReason)))
+	default:
 		c.Resolved = append(c.Resolved, store.QuarantineKey{Kind: kindIncidentAlerts, Key: id})
-		p.pending = pending{IDs: p.pending.IDs[1:]}
 	}
+	p.pending = pending{IDs: p.pending.IDs[1:]}
 	return p.save(ctx, c)
 }
 
@@ -188,7 +204,7 @@ func (p *pass) pendingAlerts(ctx context.Context) error {
 func (p *pass) alertsRefused(ctx context.Context, err error) error {
 	switch {
 	case statusGone(err) && p.pending.Next != "" && p.pending.Round+1 < maxRounds:
-		p.pending.Next = ""
+		p.pending.Next, p.pending.Partial = "", false
 		p.pending.Round++
 		return p.save(ctx, store.Commit{})
 	case isolatable(err):
@@ -206,7 +222,7 @@ func (p *pass) alertsRefused(ctx context.Context, err error) error {
 func alertsUnread(id string, err error) store.Quarantined {
 	payload, _ := json.Marshal(map[string]string{"incidentId": id}) // a map of strings always marshals
 	return store.Quarantined{Kind: kindIncidentAlerts, Key: id, Payload: payload,
-		Reason: "the incident is stored, its alerts could not be read: " + err.Error()}
+		Reason: "the incident is stored, its alerts could not all be read: " + err.Error()}
 }
 
 // isolatable says whether a failure may belong to one record rather than to the

@@ -45,6 +45,9 @@ func (w *Worker) replay(ctx context.Context, row store.QuarantineRow) error {
 	t.pages.Lock()
 	defer t.pages.Unlock()
 	tr, err := w.reread(ctx, t, row)
+	if err == nil {
+		err = t.rest(ctx, &tr, micro(w.cfg.Now()))
+	}
 	if err == nil && len(tr.Quarantine) > 0 {
 		err = errors.New(tr.Quarantine[0].Reason)
 	}
@@ -105,10 +108,26 @@ func payloadDialect(payload []byte, otherwise defender.Dialect) defender.Dialect
 	return otherwise
 }
 
+// rest adds the alerts of incidents that do not come with all of theirs.
+func (t *tenantState) rest(ctx context.Context, tr *Translation, at time.Time) error {
+	for _, id := range tr.Partial {
+		more, err := t.rereadAlerts(ctx, id, at)
+		if err != nil {
+			return err
+		}
+		tr.Alerts = append(tr.Alerts, more.Alerts...)
+		tr.Quarantine = append(tr.Quarantine, more.Quarantine...)
+	}
+	return nil
+}
+
 func (t *tenantState) rereadAlerts(ctx context.Context, id string, at time.Time) (Translation, error) {
 	var all Translation
 	for next := ""; ; {
 		page, err := t.Source.IncidentAlerts(ctx, id, next)
+		if err == nil && page.Incomplete {
+			err = errors.New(partialReason)
+		}
 		if err != nil {
 			return all, err
 		}
@@ -134,6 +153,9 @@ func (t *tenantState) rereadWindow(ctx context.Context, row store.QuarantineRow,
 	page, err := ep.fetch(ctx, defender.Request{Since: w.since, Until: w.until, Top: ep.limit})
 	if err != nil {
 		return Translation{}, err
+	}
+	if page.Incomplete {
+		return Translation{}, errors.New(partialReason)
 	}
 	if page.Next != "" || len(page.Records) >= ep.limit {
 		return Translation{}, errors.New("the window holds more than one answer: the next pass reads it as a gap")

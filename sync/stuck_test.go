@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"defendersync/store"
 	"defendersync/sync/defender"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -226,5 +227,33 @@ func TestKillWhileHealingKeepsWhatIsPending(t *testing.T) {
 	}
 	if b.ledger.cp.ResumePoint != nil {
 		t.Errorf("resume point %s is left", b.ledger.cp.ResumePoint)
+	}
+}
+
+// A 206 is not complete inside a microsecond either, nor among the alerts of an
+// incident that are read apart.
+func TestPartialPageIsNotComplete(t *testing.T) {
+	source := &fakeSource{limit: 5, ordered: true, partial: true}
+	for i := range 12 {
+		source.records = append(source.records, fakeRecord{id: int64(i + 1), at: fakeNow.Add(-time.Hour)})
+	}
+	source.records[11].poison = true
+	b := newBench(t, source)
+	if err := b.passWith(func(_ context.Context, _, next string) (*defender.Page, error) {
+		if next == "" {
+			return &defender.Page{Next: "more", Incomplete: true}, nil
+		}
+		return &defender.Page{}, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	b.complete(t)
+	for _, c := range b.ledger.coverage {
+		if c.Verdict == store.Complete {
+			t.Errorf("coverage %v of a 206 is complete", c)
+		}
+	}
+	if n := len(b.ledger.quarantine); n != 12 {
+		t.Errorf("%d in quarantine, want the alerts of 12 incidents", n)
 	}
 }
