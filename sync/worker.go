@@ -3,7 +3,6 @@ package sync
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -222,7 +221,9 @@ func (w *Worker) pass(ctx context.Context, lease store.Lease, t *tenantState, s 
 	p, err := w.newPass(ctx, lease, t, s, run)
 	if err == nil {
 		err = p.read(ctx)
-		r.Warning = p.warning()
+	}
+	if err == nil {
+		r.Warning, err = p.warning(ctx, w.cfg.Store)
 	}
 	if err == nil {
 		err = p.healGaps(ctx, w.cfg.Store, log)
@@ -323,24 +324,6 @@ func (w *Worker) log(r Result, log *slog.Logger) {
 	if r.Warning != "" {
 		log.Warn(r.Warning)
 	}
-}
-
-// warning says so when a pass that should have found something found nothing:
-// a revoked licence or a filtered view looks just like a quiet tenant.
-func (p *pass) warning() string {
-	if p.tally.read > 0 || p.until.Sub(p.stoodAt) < time.Hour {
-		return ""
-	}
-	known := p.cp.Watermark.Sub(p.cp.StartTime)
-	switch expected := float64(p.cp.Rows) * float64(p.until.Sub(p.stoodAt)) / float64(max(known, 1)); {
-	case p.cp.Rows == 0 && known >= 7*24*time.Hour:
-		return fmt.Sprintf("the source has served no %s at all since %s: check that the app has the role it needs and that the tenant is the right one",
-			p.stream.Name, p.cp.StartTime.Format(time.DateOnly))
-	case expected >= 30:
-		return fmt.Sprintf("no %s in %s, where about %.0f were to be expected: check licences and roles",
-			p.stream.Name, p.until.Sub(p.stoodAt).Round(time.Minute), expected)
-	}
-	return ""
 }
 
 var _ Source = (*defender.Client)(nil)
