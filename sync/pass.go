@@ -128,6 +128,9 @@ func (p *pass) begin(now time.Time) error {
 	if !at.Cursor.IsZero() {
 		p.cursor, p.stoodAt = at.Cursor, at.Cursor
 	}
+	if at := p.atom; at != nil && (at.Top > p.ep.limit || p.ep.skips && (at.Bare || at.Next != "")) {
+		p.atom = &atom{At: at.At, Top: p.ep.limit, Mark: firstRound} // the tenant was moved to the other API
+	}
 	return nil
 }
 

@@ -257,3 +257,33 @@ func TestPartialPageIsNotComplete(t *testing.T) {
 		t.Errorf("%d in quarantine, want the alerts of 12 incidents", n)
 	}
 }
+
+// A tenant may be moved to the other API while a pass is cut off: what only the
+// first could go on with is begun again, or said to be missing.
+func TestPassGoesOnWithTheOtherAPI(t *testing.T) {
+	for _, ordered := range []bool{true, false} {
+		for kill := range 25 {
+			source := &fakeSource{limit: 9, ordered: ordered, records: hourly(3)}
+			for i := range 40 {
+				source.records = append(source.records, fakeRecord{id: int64(i + 10), at: fakeNow.Add(-90 * time.Minute), poison: i == 30})
+			}
+			b := newBench(t, source)
+			b.ledger.killBefore = kill + 1
+			_ = b.pass() // killed, or ended before
+			b.ledger.killBefore = 0
+			source.ordered, source.limit, source.records[33].poison = !ordered, 5, false
+			other := newBench(t, source)
+			b.ep = other.ep
+			err := b.passWith(func(_ context.Context, id, next string) (*defender.Page, error) {
+				if b.ep.skips {
+					return nil, errors.New("fake: the older API has no such call")
+				}
+				return &defender.Page{}, nil
+			})
+			if err != nil {
+				t.Fatalf("ordered %v, killed before commit %d: %v", ordered, kill+1, err)
+			}
+			b.complete(t)
+		}
+	}
+}
