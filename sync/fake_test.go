@@ -30,6 +30,7 @@ type fakeRecord struct {
 	at     time.Time
 	poison bool // an answer that holds it with its alerts is a 500
 	deadly bool // an answer that holds it at all is a 500
+	cursed bool // a request whose window holds it is a 500, whatever page is asked for
 }
 
 // fakeSource answers like the API: a filter, a cap, an order or none, next links
@@ -80,6 +81,9 @@ func (s *fakeSource) fetch(_ context.Context, req defender.Request) (*defender.P
 	var in []fakeRecord
 	for _, r := range s.records {
 		if !r.at.Before(since) && r.at.Before(until) {
+			if r.cursed {
+				return nil, errFake500
+			}
 			in = append(in, r)
 		}
 	}

@@ -175,6 +175,10 @@ func (p *pass) unlinked(ctx context.Context, err error) error {
 	return p.save(ctx, store.Commit{})
 }
 
+// maxSteps is how many places in a row are stepped over before it is taken for
+// granted that the service fails for the microsecond, whatever the place.
+const maxSteps = 3
+
 // stepOver leaves one record of the older API behind, in quarantine: asked for
 // alone, by its place, it still makes the answer fail.
 func (p *pass) stepOver(ctx context.Context, err error) error {
@@ -182,7 +186,12 @@ func (p *pass) stepOver(ctx context.Context, err error) error {
 		return errors.Join(err, down)
 	}
 	at := p.atom
-	q := unread(span{at.At, at.At.Add(tick)}, err)
+	w := span{at.At, at.At.Add(tick)}
+	if at.Steps++; at.Steps >= maxSteps {
+		p.atom = nil
+		return p.giveUp(ctx, w, err)
+	}
+	q := unread(w, err)
 	q.Key = fmt.Sprintf("%s#%d", q.Key, at.Skip)
 	at.Skip++
 	return p.save(ctx, store.Commit{Quarantine: []store.Quarantined{q}})

@@ -12,9 +12,16 @@ import (
 
 // A tenant is held by a lease of leaseTTL that its holder renews every
 // leaseBeat; one that stopped doing so is taken over when the lease ends.
+//
+// A renewal waits while a commit of our own holds the lease's row, and a commit
+// may take longer than the lease: nobody else can take the row meanwhile. So a
+// renewal that does not come through is waited for until leasePatience. That
+// is safe, since every commit checks the fence and every call is put on record
+// in the same database first.
 const (
-	leaseTTL  = 15 * time.Second
-	leaseBeat = 5 * time.Second
+	leaseTTL      = 15 * time.Second
+	leaseBeat     = 5 * time.Second
+	leasePatience = time.Minute
 )
 
 // leaser is where leases are kept. *store.Store implements it.
@@ -110,10 +117,9 @@ func (k *keeper) keep(ctx context.Context, lease store.Lease) *heldLease {
 }
 
 // beat renews the lease until it is told to stop or the lease is gone. A
-// database that does not answer is asked again until the lease has run out:
-// by then another worker may have it.
+// database that does not answer is asked again until patience has run out.
 func (k *keeper) beat(ctx context.Context, lease store.Lease) error {
-	until := time.Now().Add(leaseTTL)
+	until := time.Now().Add(leasePatience)
 	ticker := time.NewTicker(leaseBeat)
 	defer ticker.Stop()
 	for {
@@ -128,7 +134,7 @@ func (k *keeper) beat(ctx context.Context, lease store.Lease) error {
 		cancel()
 		switch {
 		case err == nil:
-			until = asked.Add(leaseTTL)
+			until = asked.Add(leasePatience)
 		case errors.Is(err, store.ErrFenced):
 			return err
 		case !time.Now().Before(until):

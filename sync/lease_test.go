@@ -101,8 +101,8 @@ func TestLostLeaseEndsThePass(t *testing.T) {
 	})
 }
 
-// A database that does not answer is asked until the lease has run out, and
-// not a moment longer.
+// A database that does not answer is asked for longer than the lease, since a
+// long commit of our own may be what holds it up, but not for ever.
 func TestLeaseThatCannotBeRenewedIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		leases := &fakeLeases{renewErr: errors.New("connection refused")}
@@ -114,8 +114,8 @@ func TestLeaseThatCannotBeRenewedIsGivenUp(t *testing.T) {
 		}
 		defer leave()
 		<-ctx.Done()
-		if held := time.Since(began); held > leaseTTL {
-			t.Errorf("a lease of %s was used for %s", leaseTTL, held)
+		if held := time.Since(began); held < leaseTTL || held > leasePatience {
+			t.Errorf("the lease was given up after %s, want between %s and %s", held, leaseTTL, leasePatience)
 		}
 		if !errors.Is(context.Cause(ctx), store.ErrFenced) {
 			t.Errorf("the pass ended because of %v", context.Cause(ctx))

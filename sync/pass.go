@@ -76,6 +76,7 @@ type atom struct {
 	Top   int       `json:"top,omitempty"`
 	Next  string    `json:"next,omitempty"`
 	Skip  int       `json:"skip,omitempty"`
+	Steps int       `json:"steps,omitempty"` // places stepped over in a row
 	Pages int       `json:"pages,omitempty"` // in this round
 	Round int       `json:"round,omitempty"`
 	Ended bool      `json:"ended,omitempty"` // the last page of this round is stored
@@ -116,7 +117,18 @@ func (p *pass) begin(now time.Time) error {
 	}
 	p.until = micro(now.Add(-p.stream.Settle))
 	p.cursor = later(p.cp.StartTime, earlier(p.cp.NextFrom, p.cp.Watermark.Add(-p.stream.Overlap)))
+	if err := p.resume(); err != nil {
+		return err
+	}
 	p.stoodAt = p.cursor
+	// At least one request, even where this machine's clock says that there is
+	// nothing to ask for: the server's answer has the time that counts.
+	p.until = later(p.until, p.cursor.Add(tick))
+	return nil
+}
+
+// resume goes to where a pass was cut off.
+func (p *pass) resume() error {
 	if p.cp.ResumePoint == nil {
 		return nil
 	}
@@ -126,7 +138,7 @@ func (p *pass) begin(now time.Time) error {
 	}
 	p.atom, p.pending, p.rises = at.Atom, at.Pending, at.Rises
 	if !at.Cursor.IsZero() {
-		p.cursor, p.stoodAt = at.Cursor, at.Cursor
+		p.cursor = at.Cursor
 	}
 	if at := p.atom; at != nil && (at.Top > p.ep.limit || p.ep.skips && (at.Bare || at.Next != "")) {
 		p.atom = &atom{At: at.At, Top: p.ep.limit, Mark: firstRound} // the tenant was moved to the other API
@@ -192,13 +204,29 @@ func (p *pass) ask(ctx context.Context, req defender.Request) (*answer, error) {
 	if p.trouble {
 		req.Attempts = 1
 	}
-	page, err := p.ep.fetch(defender.ContextWithMeter(ctx, &p.meter), req)
+	page, err := p.fetch(ctx, req)
 	if err != nil {
 		return nil, err
 	}
 	p.succeeded()
 	p.setClock(page.ServerTime)
 	return p.translate(page, req), nil
+}
+
+// maxEmpty is how many pages without a record may be linked to one another. The
+// protocol allows them; a chain without an end is a fault of the service.
+const maxEmpty = 10
+
+// fetch gets the first page that holds a record, or the last.
+func (p *pass) fetch(ctx context.Context, req defender.Request) (*defender.Page, error) {
+	for range maxEmpty {
+		page, err := p.ep.fetch(defender.ContextWithMeter(ctx, &p.meter), req)
+		if err != nil || len(page.Records) > 0 || page.Next == "" {
+			return page, err
+		}
+		req.Next = page.Next
+	}
+	return nil, fmt.Errorf("the service answered with %d empty pages in a row, each with a link to one more", maxEmpty)
 }
 
 func (p *pass) translate(page *defender.Page, req defender.Request) *answer {

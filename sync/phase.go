@@ -119,7 +119,11 @@ func (p *pass) atomPage(ctx context.Context) error {
 	if err != nil {
 		return p.atomRefused(ctx, err)
 	}
+	if a.next != "" && a.next == at.Next {
+		return p.unlinked(ctx, errors.New("it leads to itself"))
+	}
 	at.Pages++
+	at.Steps = 0
 	at.Partial = at.Partial || a.partial
 	at.Skip += a.records
 	at.Next = a.next

@@ -29,6 +29,10 @@ const (
 	retryLast  = 10 * time.Minute
 )
 
+// healEvery is how often a worker reads again what was left out: isolating a
+// record that stays bad costs requests, which what is new should have.
+const healEvery = time.Hour
+
 // newRunID is time-ordered, so that sync.runs grows at its end.
 func newRunID() string { return uuid.Must(uuid.NewV7()).String() }
 
@@ -49,8 +53,13 @@ func (w *Worker) Run(ctx context.Context) {
 // that is still going when its next time comes is not started twice.
 func (w *Worker) follow(ctx context.Context, t *tenantState, s Stream) {
 	due := w.cfg.Now()
+	var healed time.Time
 	for failures := 0; ctx.Err() == nil; {
-		err := w.fire(ctx, t, s, due)
+		heal := due.Sub(healed) >= healEvery
+		if heal {
+			healed = due
+		}
+		err := w.fire(ctx, t, s, firing{due, heal})
 		now := w.cfg.Now()
 		due = s.Schedule.Next(now)
 		if err == nil {
@@ -88,10 +97,16 @@ func (w *Worker) sleepUntil(ctx context.Context, due time.Time) error {
 	}
 }
 
+// firing is one pass that the schedule asks for.
+type firing struct {
+	due  time.Time
+	heal bool // gaps are to be read again, too
+}
+
 // fire makes the pass that is due, unless another worker makes it first. Only
 // the error of a pass of our own is returned.
-func (w *Worker) fire(ctx context.Context, t *tenantState, s Stream, due time.Time) error {
-	tolerance := min(clockSkew, s.Schedule.Next(due).Sub(due)/2)
+func (w *Worker) fire(ctx context.Context, t *tenantState, s Stream, f firing) error {
+	tolerance := min(clockSkew, s.Schedule.Next(f.due).Sub(f.due)/2)
 	for {
 		held, lease, release, err := t.lease.hold(ctx)
 		switch {
@@ -104,10 +119,10 @@ func (w *Worker) fire(ctx context.Context, t *tenantState, s Stream, due time.Ti
 		}
 		cp, cpErr := w.cfg.Store.Checkpoint(ctx, t.ID, s.Name)
 		switch {
-		case cpErr == nil && !cp.PassedAt.Before(due.Add(-tolerance)):
+		case cpErr == nil && !cp.PassedAt.Before(f.due.Add(-tolerance)):
 			return nil // somebody made it
 		case err == nil:
-			return w.pass(held, lease, t, s).Err
+			return w.pass(held, lease, t, s, f.heal).Err
 		}
 		if err := sleep(ctx, heldNap); err != nil {
 			return nil

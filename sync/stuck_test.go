@@ -287,3 +287,49 @@ func TestPassGoesOnWithTheOtherAPI(t *testing.T) {
 		}
 	}
 }
+
+// A service that fails for a microsecond whatever place in it is asked for is
+// left alone after a few places, and what is behind it is read.
+func TestCursedMicrosecondIsLeft(t *testing.T) {
+	for _, ordered := range []bool{true, false} {
+		b := newBench(t, &fakeSource{limit: 50, ordered: ordered, records: hourly(40)})
+		b.source.records[20].cursed = true
+		b.passes(t)
+		if b.source.requests > 400 { // the gap is read again once, too
+			t.Errorf("ordered %v: %d requests", ordered, b.source.requests)
+		}
+		if len(b.ledger.quarantine) == 0 || len(b.ledger.rows) != 39 {
+			t.Errorf("ordered %v: %d rows, %d in quarantine", ordered, len(b.ledger.rows), len(b.ledger.quarantine))
+		}
+		b.vouched(t)
+	}
+}
+
+// Links that lead nowhere end: one that leads to itself in a truncated
+// microsecond, empty pages without an end in an error.
+func TestLinksThatLeadNowhere(t *testing.T) {
+	for name, answer := range map[string]func(*defender.Page){
+		"to itself":   func(p *defender.Page) { p.Next = "same" },
+		"empty pages": func(p *defender.Page) { p.Next, p.Records = "more", nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, &fakeSource{limit: 50, ordered: true, records: hourly(3)})
+			b.ep.fetch = func(ctx context.Context, req defender.Request) (*defender.Page, error) {
+				req.Next = ""
+				page, err := b.source.fetch(ctx, req)
+				if err == nil {
+					answer(page)
+				}
+				return page, err
+			}
+			err := b.pass()
+			if err == nil || b.source.requests > 200 {
+				t.Errorf("%d requests, error %v", b.source.requests, err)
+			}
+			b.ep.fetch = b.source.fetch
+			b.source.now = b.source.now.Add(time.Minute)
+			b.passes(t)
+			b.complete(t)
+		})
+	}
+}

@@ -156,7 +156,7 @@ func (w *Worker) syncTenant(ctx context.Context, t *tenantState, names []string)
 	}
 	defer release()
 	for _, s := range chosen {
-		results = append(results, w.pass(ctx, lease, t, s))
+		results = append(results, w.pass(ctx, lease, t, s, true))
 	}
 	return results
 }
@@ -206,8 +206,8 @@ func failed(ctx context.Context, r Result, err error) Result {
 }
 
 // pass makes one pass of one stream under a lease, from its record in sync.runs
-// to its result.
-func (w *Worker) pass(ctx context.Context, lease store.Lease, t *tenantState, s Stream) Result {
+// to its result. With heal it also reads again what earlier passes left out.
+func (w *Worker) pass(ctx context.Context, lease store.Lease, t *tenantState, s Stream, heal bool) Result {
 	began := time.Now()
 	run := store.Run{RunID: newRunID(), TenantID: t.ID, Stream: s.Name, Command: w.cfg.Command,
 		StartedAt: micro(w.cfg.Now()), Outcome: "running"}
@@ -225,7 +225,7 @@ func (w *Worker) pass(ctx context.Context, lease store.Lease, t *tenantState, s 
 	if err == nil {
 		r.Warning, err = p.warning(ctx, w.cfg.Store)
 	}
-	if err == nil {
+	if err == nil && heal {
 		err = p.healGaps(ctx, w.cfg.Store, log)
 	}
 	if p != nil {
