@@ -123,7 +123,16 @@ func parseEvery(text string) (cron.Schedule, error) {
 // ParseDuration reads a positive duration in Go's notation, before which whole
 // days may stand: 90s, 12h, 30d, 1d12h.
 func ParseDuration(s string) (time.Duration, error) {
-	bad := fmt.Errorf("%q is not a positive duration; write one such as 90s, 12h, 30d or 1d12h", s)
+	d, err := ParseMargin(s)
+	if err != nil || d == 0 {
+		return 0, fmt.Errorf("%q is not a positive duration; write one such as 90s, 12h, 30d or 1d12h", s)
+	}
+	return d, nil
+}
+
+// ParseMargin is [ParseDuration] for what may also be nothing: 0, 0s.
+func ParseMargin(s string) (time.Duration, error) {
+	bad := fmt.Errorf("%q is not a duration of 0s or more; write one such as 0s, 90s, 12h or 1d12h", s)
 	var days uint64
 	rest := s
 	if before, after, ok := strings.Cut(s, "d"); ok {
@@ -131,18 +140,14 @@ func ParseDuration(s string) (time.Duration, error) {
 		if days, err = strconv.ParseUint(before, 10, 32); err != nil || days > maxDays {
 			return 0, bad
 		}
+		if after == "" {
+			after = "0"
+		}
 		rest = after
 	}
-	d := time.Duration(days) * 24 * time.Hour
-	if rest != "" {
-		part, err := time.ParseDuration(rest)
-		if err != nil || part < 0 || part > maxDays*24*time.Hour {
-			return 0, bad
-		}
-		d += part
-	}
-	if d <= 0 || strings.HasPrefix(rest, "+") {
+	part, err := time.ParseDuration(rest)
+	if err != nil || part < 0 || part > maxDays*24*time.Hour || strings.ContainsAny(rest, "+-") {
 		return 0, bad
 	}
-	return d, nil
+	return time.Duration(days)*24*time.Hour + part, nil
 }

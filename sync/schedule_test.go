@@ -142,6 +142,19 @@ func TestParseDuration(t *testing.T) {
 	}
 }
 
+func TestParseMarginMayBeNothing(t *testing.T) {
+	for s, want := range map[string]time.Duration{"0": 0, "0s": 0, "0d": 0, "0d0s": 0, "1d": 24 * time.Hour, "90s": 90 * time.Second} {
+		if got, err := ParseMargin(s); err != nil || got != want {
+			t.Errorf("%q: %s, %v; want %s", s, got, err, want)
+		}
+	}
+	for _, s := range []string{"", "d", "-0s", "-1s", "+0s", "5", "40000d", "1d-1h", "none"} {
+		if got, err := ParseMargin(s); err == nil {
+			t.Errorf("%q: got %s, want an error", s, got)
+		}
+	}
+}
+
 func FuzzParseSchedule(f *testing.F) {
 	for _, s := range []string{"*/5 * * * *", "TZ=UTC", "CRON_TZ=UTC", "@every 10m", "CRON_TZ=America/Sao_Paulo 0 0 1 * *", "0 0 31 2 *", ",,,", "1-5/2 0 1 jan mon"} {
 		f.Add(s)
