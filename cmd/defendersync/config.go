@@ -85,13 +85,13 @@ type streamsConfig struct {
 	Hunting   []huntingConfig `yaml:"hunting"`
 }
 
-// timingConfig is when a stream runs and how much it reads. A zero field of a
-// stream takes the value of streams.defaults.
+// timingConfig is when a stream runs and how much it reads. A field that is
+// not set takes the value of streams.defaults.
 type timingConfig struct {
 	Schedule schedule   `yaml:"schedule"`
 	Start    startPoint `yaml:"start"`
-	Overlap  duration   `yaml:"overlap"`
-	Settle   duration   `yaml:"settle"`
+	Overlap  margin     `yaml:"overlap"`
+	Settle   margin     `yaml:"settle"`
 }
 
 type streamConfig struct {
@@ -137,10 +137,10 @@ func (t *timingConfig) fillFrom(d timingConfig) {
 	if t.Start == (startPoint{}) {
 		t.Start = d.Start
 	}
-	if t.Overlap == 0 {
+	if !t.Overlap.set {
 		t.Overlap = d.Overlap
 	}
-	if t.Settle == 0 {
+	if !t.Settle.set {
 		t.Settle = d.Settle
 	}
 }
@@ -158,8 +158,8 @@ func builtinTiming() (timingConfig, error) {
 	return timingConfig{
 		Schedule: schedule{s},
 		Start:    startPoint{Age: 30 * 24 * time.Hour},
-		Overlap:  duration(30 * time.Minute),
-		Settle:   duration(2 * time.Minute),
+		Overlap:  marginOf(30 * time.Minute),
+		Settle:   marginOf(2 * time.Minute),
 	}, err
 }
 

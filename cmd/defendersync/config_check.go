@@ -34,12 +34,15 @@ func checkTenant(t *tenantConfig, d *decoder, path string) {
 	}
 	checkCredential(d, path+".credential")
 	if l := t.Limits.incidents(); min(l.PerMinute, l.PerHour) < 1 {
-		d.failAt(path+".limits", "share leaves less than one call in a minute or an hour; raise share or the limit")
+		least := min(t.Limits.IncidentsPerMinute, t.Limits.IncidentsPerHour)
+		d.failAt(path+".limits.share", "leaves less than one call of %d; write %s or more, or raise the limit",
+			least, smallestShare(least))
 	}
-	if t.Limits.IncidentsPerHour < t.Limits.IncidentsPerMinute {
-		d.failAt(path+".limits.incidents_per_hour", "%d is below incidents_per_minute, %d",
-			t.Limits.IncidentsPerHour, t.Limits.IncidentsPerMinute)
-	}
+}
+
+// smallestShare is the least whole percentage that leaves one call of a limit.
+func smallestShare(limit positive) string {
+	return fmt.Sprintf("%d%%", (100+limit-1)/limit)
 }
 
 func checkCredential(d *decoder, path string) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -184,7 +185,7 @@ func (d *decoder) check(n ast.Node, path, source string, set any, err error) {
 		d.fail(n.GetToken(), path, "%v", err)
 		return
 	}
-	d.fail(n.GetToken(), path, "%q %v", clip(source), err)
+	d.fail(n.GetToken(), path, "%q %v", quotable(source), err)
 }
 
 func (d *decoder) mapping(n ast.Node, path string, v reflect.Value) {
@@ -250,13 +251,13 @@ func (d *decoder) plain(n ast.Node, path string, v reflect.Value) {
 	case reflect.Int:
 		number, err := strconv.Atoi(text)
 		if _, typed := n.(*ast.IntegerNode); err != nil || !typed && !expanded {
-			d.fail(n.GetToken(), path, "%q is not a whole number", clip(source))
+			d.fail(n.GetToken(), path, "%q is not a whole number", quotable(source))
 			return
 		}
 		v.SetInt(int64(number))
 	case reflect.Bool:
 		if _, typed := n.(*ast.BoolNode); text != "true" && text != "false" || !typed && !expanded {
-			d.fail(n.GetToken(), path, "%q is neither true nor false", clip(source))
+			d.fail(n.GetToken(), path, "%q is neither true nor false", quotable(source))
 			return
 		}
 		v.SetBool(text == "true")
@@ -335,6 +336,15 @@ func firstToken(n ast.Node) *token.Token {
 		return m.Values[0].Key.GetToken()
 	}
 	return n.GetToken()
+}
+
+// userinfo is the part of a URL, or of what was meant as one, that may hold a password.
+var userinfo = regexp.MustCompile(`(?s):.*@`)
+
+// quotable is a value as an error may repeat it: short, and without a password
+// that somebody has put into a URL.
+func quotable(source string) string {
+	return clip(userinfo.ReplaceAllLiteralString(source, ":"+redacted+"@"))
 }
 
 // clip keeps a quoted value on one readable line.

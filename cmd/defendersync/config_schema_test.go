@@ -51,6 +51,25 @@ func TestSchemaAcceptsTheShippedFile(t *testing.T) {
 	}
 }
 
+func TestSchemaAcceptsNoOverlapAndNoSettle(t *testing.T) {
+	schema := compileSchema(t)
+	for _, none := range []string{"0", `"0"`, "0s"} {
+		text := "tenants: [{name: c, tenant_id: 11111111-2222-3333-4444-555555555555, client_id: 11111111-2222-3333-4444-555555555555, credential: {client_secret: x}}]\n" +
+			"streams: {defaults: {overlap: " + none + "}, alerts: {settle: " + none + "}}\n"
+		if err := validate(t, schema, text); err != nil {
+			t.Errorf("%s: %v", none, err)
+		}
+		c, err := parseConfig("c.yaml", []byte(text), fakeEnvironment(nil, nil), testNow)
+		if err != nil {
+			t.Errorf("%s: %v", none, err)
+			continue
+		}
+		if s := c.Streams; s.Alerts.Overlap.duration != 0 || s.Alerts.Settle.duration != 0 || s.Incidents.Settle.duration == 0 {
+			t.Errorf("%s: %+v", none, s)
+		}
+	}
+}
+
 func TestSchemaRefusesWhatTheDecoderRefuses(t *testing.T) {
 	schema := compileSchema(t)
 	const right = `data_dir: ./data
@@ -80,7 +99,7 @@ streams:
 		{"{client_secret: x}", "{certificate_file: y}"}, {"{client_secret: x}", "{client_secret: x, managed_identity: {}}"},
 		{"api: graph", "api: rest"}, {"https://graph.example", "http://graph.example"}, {"share: 100%", "share: 0%"},
 		{"share: 100%", "share: 100"}, {"minute: 50", "minute: 0"}, {"@hourly", "TZ=UTC"}, {"start: 30d", "start: soon"},
-		{"overlap: 30m", "overlap: 30"}, {"enabled: true", "enabled: maybe"}, {"incidents: {", "hunting: [{table: T}]\n  incidents: {"},
+		{"overlap: 30m", "overlap: 30"}, {"overlap: 30m", "overlap: -1m"}, {"enabled: true", "enabled: maybe"}, {"incidents: {", "hunting: [{table: T}]\n  incidents: {"},
 		{"incidents: {", "hunting: [{tabel: T}]\n  incidents: {"}, {"streams:", "stream:"},
 	} {
 		text := strings.Replace(right, c[0], c[1], 1)

@@ -87,7 +87,7 @@ func (p *share) setText(s string) error {
 	number, ok := strings.CutSuffix(s, "%")
 	v, err := strconv.ParseFloat(number, 64)
 	if !ok || err != nil || !(v >= 1 && v <= 100) {
-		return errors.New("is not a share; write a percentage from 1% to 100%")
+		return errors.New("is not a share; write a percentage up to 100%, such as 50%")
 	}
 	*p = share(v / 100)
 	return nil
@@ -101,6 +101,23 @@ func (d *duration) setText(s string) error {
 		return errors.New("is not a positive duration; write one such as 90s, 12h, 30d or 1d12h")
 	}
 	*d = duration(v)
+	return nil
+}
+
+// margin is a duration that may be nothing, which differs from not being set.
+type margin struct {
+	duration
+	set bool
+}
+
+func marginOf(d time.Duration) margin { return margin{duration(d), true} }
+
+func (m *margin) setText(s string) error {
+	v, err := defsync.ParseMargin(s)
+	if err != nil {
+		return errors.New("is not a duration; write one such as 90s, 12h or 1d12h, or 0s for none")
+	}
+	*m = marginOf(v)
 	return nil
 }
 
@@ -180,7 +197,10 @@ func (a *audienceURL) setText(s string) error {
 // HTTP belongs to everyone on the way.
 func checkWebURL(s string) error {
 	u, err := url.Parse(s)
-	if err != nil || u.Hostname() == "" || u.Opaque != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if err == nil && u.User != nil {
+		return errors.New("holds a user name or a password; leave them out, credential is the place for a secret")
+	}
+	if err != nil || u.Hostname() == "" || u.Opaque != "" || u.RawQuery != "" || u.Fragment != "" {
 		return errors.New("is not a base URL; write one such as https://graph.microsoft.com")
 	}
 	if u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname()) {

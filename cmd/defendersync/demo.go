@@ -180,8 +180,8 @@ func demoStreams(f demoFlags) (streamsConfig, error) {
 	timing := timingConfig{
 		Schedule: schedule{every},
 		Start:    startPoint{Age: 180 * 24 * time.Hour},
-		Overlap:  duration(overlap),
-		Settle:   duration(time.Second),
+		Overlap:  marginOf(overlap),
+		Settle:   marginOf(time.Second),
 	}
 	stream := streamConfig{timing, true}
 	return streamsConfig{Defaults: timing, Incidents: stream, Alerts: stream}, err

@@ -68,6 +68,14 @@ func exitCode(ctx context.Context, err error, w io.Writer) int {
 	return e.code
 }
 
+// counted is a number with its noun: 1 record, 2 records.
+func counted(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}
+
 // oneLine joins the lines of a text, which several joined errors have.
 func oneLine(s string) string {
 	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")

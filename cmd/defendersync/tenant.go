@@ -73,14 +73,27 @@ func (t tenantConfig) clientConfig(log *slog.Logger) (defender.Config, error) {
 
 func (t tenantConfig) dialect() defender.Dialect { return defender.Dialect(t.API) }
 
-// record makes a client put its calls on record. What it knows of earlier calls
-// the worker tells it when it takes the tenant.
+// record makes a client put its calls on record, and the waits that the service
+// asks for. What it has to know of earlier ones the worker tells it when it
+// takes the tenant.
 func record(cfg *defender.Config, s *store.Store) {
-	id := cfg.TenantID
+	id, name, log := cfg.TenantID, cfg.Tenant, cfg.Log
 	cfg.OnCall = func(ctx context.Context, at time.Time) error {
 		return s.RecordCall(ctx, id, defsync.QuotaFamily, at)
 	}
+	cfg.OnBlock = func(ctx context.Context, until time.Time) {
+		ctx, cancel := context.WithTimeout(ctx, blockTimeout)
+		defer cancel()
+		if err := s.Block(ctx, id, until); err != nil && log != nil {
+			log.Error("a wait that the service asked for could not be recorded: a restart before its end would not obey it",
+				"tenant", name, "until", until, "err", err)
+		}
+	}
 }
+
+// blockTimeout is how long a worker that may be told to stop takes to record a
+// wait that the service asks for.
+const blockTimeout = 5 * time.Second
 
 // streamsOf are the enabled streams that the tenant's API has.
 func (c *config) streamsOf(t tenantConfig) []defsync.Stream {
@@ -96,8 +109,8 @@ func (c *config) streamsOf(t tenantConfig) []defsync.Stream {
 			Name:     s.name,
 			Schedule: s.Schedule.Schedule,
 			Start:    defsync.Start(s.Start),
-			Overlap:  time.Duration(s.Overlap),
-			Settle:   time.Duration(s.Settle),
+			Overlap:  time.Duration(s.Overlap.duration),
+			Settle:   time.Duration(s.Settle.duration),
 		})
 	}
 	return streams
