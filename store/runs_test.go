@@ -123,3 +123,12 @@ func TestStreamStates(t *testing.T) {
 		t.Errorf("incidents: %+v, last run %+v", i, i.LastRun)
 	}
 }
+
+func TestStored(t *testing.T) {
+	w := newWorker(t)
+	w.commit(incident(1, 5), incident(2, 5), alert("a", 5))
+	got, err := w.Stored(t.Context(), tenant)
+	if want := (store.Stored{Incidents: 2, Alerts: 1}); err != nil || got != want {
+		t.Errorf("stored %+v, %v, want %+v", got, err, want)
+	}
+}

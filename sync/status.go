@@ -46,7 +46,7 @@ type StreamStatus struct {
 	CoveragePercent *float64    `json:"coverage_percent"`
 	InPass          bool        `json:"in_pass"` // a pass is under way, or was cut off and will resume
 	Stale           bool        `json:"stale"`   // no pass has ended for three firings
-	Rows            int64       `json:"rows"`    // inserted by this stream since the beginning
+	Rows            int64       `json:"rows"`    // incidents or alerts of the tenant in the database, whichever stream brought them
 	Gaps            []GapStatus `json:"gaps"`
 	Quarantine      int         `json:"quarantine"`
 	LastRun         *RunStatus  `json:"last_run"`
@@ -94,10 +94,17 @@ func ReadStatus(ctx context.Context, s *store.Store, tenants []Tenant, limits ma
 		if ts.Quota, err = readQuota(ctx, s, t.ID, limits[t.ID], now); err != nil {
 			return status, err
 		}
+		stored, err := s.Stored(ctx, t.ID)
+		if err != nil {
+			return status, err
+		}
 		for _, stream := range t.Streams {
 			st, err := streamStatus(ctx, s, t, stream, states, now)
 			if err != nil {
 				return status, err
+			}
+			if st.Rows = stored.Incidents; stream.Name == AlertsStream {
+				st.Rows = stored.Alerts
 			}
 			ts.Streams = append(ts.Streams, st)
 		}
@@ -141,7 +148,7 @@ func streamStatus(ctx context.Context, s *store.Store, t Tenant, stream Stream, 
 	if cp := state.Checkpoint; cp.Revision > 0 {
 		lag := now.Sub(cp.Watermark).Seconds()
 		st.Start, st.Watermark, st.LagSeconds = &cp.StartTime, &cp.Watermark, &lag
-		st.Rows, st.InPass = cp.Rows, cp.ResumePoint != nil
+		st.InPass = cp.ResumePoint != nil
 	}
 	st.Stale = stale(state.Checkpoint.PassedAt, stream.Schedule, now)
 	gaps, err := s.Gaps(ctx, t.ID, stream.Name)

@@ -65,7 +65,7 @@ func newCollector(status func(context.Context) (defsync.Status, error), version 
 		start:          stream("stream_start_timestamp_seconds", "Where the stream begins."),
 		watermark:      stream("stream_watermark_timestamp_seconds", "Everything from the start to here is stored or listed as a gap."),
 		coverage:       stream("stream_coverage_ratio", "Part of the time between start and watermark that is complete."),
-		rows:           stream("stream_rows_total", "Records inserted by the stream since its beginning."),
+		rows:           stream("stream_rows", "Incidents or alerts of the tenant in the database."),
 		gaps:           stream("stream_gaps", "Ranges in sync.gaps."),
 		gapSeconds:     stream("stream_gap_seconds", "Length of the ranges in sync.gaps together."),
 		quarantine:     stream("stream_quarantine_records", "Records in sync.quarantine."),
@@ -140,7 +140,7 @@ func (c *collector) collectStream(to chan<- prometheus.Metric, s defsync.StreamS
 	gauge(to, c.descs.quarantine, float64(s.Quarantine), labels...)
 	gauge(to, c.descs.stale, number(s.Stale), labels...)
 	gauge(to, c.descs.inPass, number(s.InPass), labels...)
-	to <- prometheus.MustNewConstMetric(c.descs.rows, prometheus.CounterValue, float64(s.Rows), labels...)
+	gauge(to, c.descs.rows, float64(s.Rows), labels...)
 }
 
 func (c *collector) collectRun(to chan<- prometheus.Metric, r *defsync.RunStatus, tenant, stream string) {

@@ -92,10 +92,10 @@ defendersync_stream_next_run_timestamp_seconds{stream="incidents",tenant="contos
 # TYPE defendersync_stream_quarantine_records gauge
 defendersync_stream_quarantine_records{stream="alerts",tenant="contoso"} 0
 defendersync_stream_quarantine_records{stream="incidents",tenant="contoso"} 2
-# HELP defendersync_stream_rows_total Records inserted by the stream since its beginning.
-# TYPE defendersync_stream_rows_total counter
-defendersync_stream_rows_total{stream="alerts",tenant="contoso"} 0
-defendersync_stream_rows_total{stream="incidents",tenant="contoso"} 321
+# HELP defendersync_stream_rows Incidents or alerts of the tenant in the database.
+# TYPE defendersync_stream_rows gauge
+defendersync_stream_rows{stream="alerts",tenant="contoso"} 0
+defendersync_stream_rows{stream="incidents",tenant="contoso"} 321
 # HELP defendersync_stream_stale 1 when no pass has ended for three firings of the schedule.
 # TYPE defendersync_stream_stale gauge
 defendersync_stream_stale{stream="alerts",tenant="contoso"} 0
