@@ -35,11 +35,12 @@ COMMENT ON COLUMN sync.checkpoints.changed IS 'Incidents and alerts that this st
 COMMENT ON COLUMN sync.checkpoints.updated_at IS 'When the checkpoint moved last.';
 
 CREATE TABLE sync.leases (
-    tenant_id   uuid NOT NULL,
-    owner       text NOT NULL,
-    until       timestamptz NOT NULL,
-    fence       bigint NOT NULL,
-    released_at timestamptz,
+    tenant_id     uuid NOT NULL,
+    owner         text NOT NULL,
+    until         timestamptz NOT NULL,
+    fence         bigint NOT NULL,
+    released_at   timestamptz,
+    blocked_until timestamptz,
     PRIMARY KEY (tenant_id),
     CONSTRAINT leases_fence_check CHECK (fence >= 1)
 );
@@ -51,6 +52,7 @@ COMMENT ON COLUMN sync.leases.owner IS 'The worker that holds the tenant, or hel
 COMMENT ON COLUMN sync.leases.until IS 'When the hold ends unless renewed, by the clock of this database.';
 COMMENT ON COLUMN sync.leases.fence IS 'Grows by one with every change of hands; a commit under an older one writes nothing.';
 COMMENT ON COLUMN sync.leases.released_at IS 'When the holder gave the tenant back; NULL while it is held or was lost.';
+COMMENT ON COLUMN sync.leases.blocked_until IS 'No call before this, because the service said so (Retry-After); NULL when it never did.';
 
 CREATE TABLE sync.coverage (
     tenant_id   uuid NOT NULL,

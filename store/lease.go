@@ -102,6 +102,39 @@ func (s *Store) Release(ctx context.Context, l Lease) error {
 	return nil
 }
 
+// Block remembers that the service wants no call for the tenant before until,
+// so that a worker that starts after this one stopped waits, too. An earlier
+// wait that ends later stands. A tenant that was never acquired is not known
+// here, and then nothing is remembered.
+func (s *Store) Block(ctx context.Context, tenantID string, until time.Time) error {
+	const block = `
+		UPDATE sync.leases
+		SET blocked_until = $2
+		WHERE tenant_id = $1 AND (blocked_until IS NULL OR blocked_until < $2)`
+	if _, err := s.pool.Exec(ctx, block, tenantID, until); err != nil {
+		return fmt.Errorf("store: block tenant %s: %w", tenantID, err)
+	}
+	return nil
+}
+
+// BlockedUntil returns the latest instant that [Store.Block] was told for the
+// tenant, which may have passed; the zero time when there is none.
+func (s *Store) BlockedUntil(ctx context.Context, tenantID string) (time.Time, error) {
+	const blocked = `
+		SELECT blocked_until
+		FROM sync.leases
+		WHERE tenant_id = $1`
+	var until *time.Time
+	err := s.pool.QueryRow(ctx, blocked, tenantID).Scan(&until)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return time.Time{}, fmt.Errorf("store: look up the block of tenant %s: %w", tenantID, err)
+	}
+	if until == nil {
+		return time.Time{}, nil
+	}
+	return *until, nil
+}
+
 // queueGuard locks the lease's row until the transaction ends and fails with
 // [ErrFenced] where it is not l's any more; else it sets now to the database's
 // clock. The lock is exclusive: the commits of one tenant's streams pass one

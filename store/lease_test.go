@@ -144,3 +144,40 @@ func TestReleasedLeaseIsFenced(t *testing.T) {
 
 func commitErr(_ store.Checkpoint, _ store.Counts, err error) error { return err }
 func replayErr(_ store.Counts, err error) error                     { return err }
+
+// What the service asked for outlives the holder, and is never made shorter.
+func TestBlock(t *testing.T) {
+	ctx, s := t.Context(), storetest.New(t)
+	want := func(until time.Time) {
+		t.Helper()
+		if got, err := s.BlockedUntil(ctx, tenant); err != nil || !got.Equal(until) {
+			t.Errorf("blocked until %s, %v; want %s", got, err, until)
+		}
+	}
+	block := func(tenantID string, until time.Time) {
+		t.Helper()
+		if err := s.Block(ctx, tenantID, until); err != nil {
+			t.Fatal(err)
+		}
+	}
+	block(tenant, at(1)) // nobody has ever held it
+	want(time.Time{})
+	lease, err := s.Acquire(ctx, tenant, "a", ttl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(time.Time{})
+	block(tenant, at(60))
+	block(tenant, at(5))
+	block(otherTenant, at(90))
+	want(at(60))
+	if err := s.Release(ctx, lease); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Acquire(ctx, tenant, "b", ttl); err != nil {
+		t.Fatal(err)
+	}
+	want(at(60))
+	block(tenant, at(61))
+	want(at(61))
+}

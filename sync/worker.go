@@ -71,10 +71,14 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 }
 
 // seeder is a source with limits of its own, such as *defender.Client.
-type seeder interface{ Seed(calls []time.Time) }
+type seeder interface {
+	Seed(calls []time.Time)
+	CloseUntil(until time.Time, message string)
+}
 
 // countCalls tells the source what was called in the last hour, by this worker
-// or by another that held the tenant since: the limits are the tenant's.
+// or by another that held the tenant since, and how long the service wants no
+// call at all: the limits are the tenant's.
 func (w *Worker) countCalls(ctx context.Context, t Tenant) error {
 	source, ok := t.Source.(seeder)
 	if !ok {
@@ -91,6 +95,13 @@ func (w *Worker) countCalls(ctx context.Context, t Tenant) error {
 		}
 	}
 	source.Seed(calls)
+	blocked, err := w.cfg.Store.BlockedUntil(ctx, t.ID)
+	if err != nil {
+		return err
+	}
+	if blocked.After(w.cfg.Now()) {
+		source.CloseUntil(blocked, "the service asked an earlier run to wait until "+blocked.UTC().Format(time.RFC3339))
+	}
 	return nil
 }
 

@@ -50,6 +50,13 @@ func (c *Client) Tokens() *TokenSource { return c.tokens }
 // made itself may be among them and count once; whole seconds will do.
 func (c *Client) Seed(recorded []time.Time) { c.limiter.seed(recorded) }
 
+// CloseUntil lets no call through before until, as after a Retry-After that an
+// earlier process was told; message says why. A gate that is closed for longer
+// stays so.
+func (c *Client) CloseUntil(until time.Time, message string) {
+	c.limiter.closeFor(min(until.Sub(c.cfg.Now()), maxRetryAfter), message)
+}
+
 // Incidents returns one page of incidents, on Graph ordered by their last
 // update and with their alerts unless req says otherwise; the older API's come
 // in no order and always with their alerts.

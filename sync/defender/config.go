@@ -43,6 +43,10 @@ type Config struct {
 	// OnCall is told of each API call right before it is sent, to remember
 	// it for a later Seed. Its error stops the call.
 	OnCall func(ctx context.Context, at time.Time) error
+	// OnBlock is told when the service asks for a wait of more than a second,
+	// to remember it for a later Client.CloseUntil. The context is not done
+	// when the call's is.
+	OnBlock func(ctx context.Context, until time.Time)
 
 	Backoff time.Duration // wait before the first retry, doubled for each further one up to 30 s
 	MaxWait time.Duration // a longer Retry-After is not sat out but returned as a *ThrottledError

@@ -11,6 +11,7 @@ import (
 const (
 	maxSends   = 4 // of one request, the first included
 	maxBackoff = 30 * time.Second
+	shortWait  = time.Second // over before another process could start and call
 )
 
 // failure is a send that did not succeed, and what it says about the next.
@@ -34,10 +35,10 @@ func retry[T any](ctx context.Context, gate *limiter, call string, attempts int,
 		if f == nil {
 			return v, nil
 		}
+		held := gate.holdBack(ctx, f, sends)
 		if ctx.Err() != nil {
 			return none, ctx.Err()
 		}
-		held := gate.holdBack(f, sends)
 		if !f.again || sends >= f.bound(attempts) {
 			return none, f.err
 		}
@@ -61,7 +62,7 @@ func (f *failure) bound(attempts int) int {
 // holdBack closes the gate to everybody for as long as the service asks or,
 // after a 429 that does not say, for a backoff, and reports whether it did. A
 // wait that is too long to sit out is refused where the next send is admitted.
-func (l *limiter) holdBack(f *failure, sends int) bool {
+func (l *limiter) holdBack(ctx context.Context, f *failure, sends int) bool {
 	wait := f.after
 	if wait == 0 && f.throttled {
 		wait = backoff(l.cfg.Backoff, sends)
@@ -74,12 +75,18 @@ func (l *limiter) holdBack(f *failure, sends int) bool {
 		message, t.RetryAfter = t.Message, wait
 	}
 	l.closeFor(wait+jitter(min(wait, l.cfg.Backoff)), message)
+	if f.after > shortWait && l.cfg.OnBlock != nil {
+		l.cfg.OnBlock(context.WithoutCancel(ctx), l.cfg.Now().Add(f.after))
+	}
 	return true
 }
 
 func (l *limiter) logRetry(ctx context.Context, call string, sends int, f *failure) {
-	l.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "request failed", slog.String("tenant", l.cfg.Tenant),
-		slog.String("call", call), slog.Int("sends", sends), slog.Duration("retry_after", f.after), slog.Any("error", f.err))
+	attrs := []slog.Attr{slog.String("tenant", l.cfg.Tenant), slog.String("call", call), slog.Int("sends", sends)}
+	if f.after > 0 {
+		attrs = append(attrs, slog.Duration("retry_after", f.after))
+	}
+	l.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "request failed", append(attrs, slog.Any("error", f.err))...)
 }
 
 // backoff is the wait after the given number of failed sends: doubling from

@@ -229,6 +229,72 @@ func TestTooLongRetryAfterAlsoRefusesLaterCalls(t *testing.T) {
 	})
 }
 
+// What the service asks for is told to whoever remembers it, also when the call
+// has been given up, and what was remembered closes the gate of another client.
+func TestWaitsAreToldAndTakenUp(t *testing.T) {
+	for name, tc := range map[string]struct {
+		refusal func() *http.Response
+		want    time.Duration // 0: nothing to remember
+	}{
+		"429":        {says(429, "", "Retry-After", "3600"), time.Hour},
+		"503":        {says(503, "", "Retry-After", "3600"), time.Hour},
+		"older body": {says(429, `{"error":{"message":"maximum allowed 1500 per 01:00:00"}}`), time.Hour},
+		"a second":   {says(429, "", "Retry-After", "1"), 0},
+		"no wait":    {says(429, ""), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var told []time.Time
+				ctx, giveUp := context.WithCancel(t.Context())
+				fake := &wireFake{answer: func(*http.Request) (*http.Response, error) { giveUp(); return tc.refusal(), nil }}
+				c := newTestClient(t, fake, func(c *Config) {
+					c.OnBlock = func(ctx context.Context, until time.Time) {
+						if ctx.Err() != nil {
+							t.Error("told under a context that is done")
+						}
+						told = append(told, until)
+					}
+				})
+				if _, err := incidents(ctx, c); !errors.Is(err, context.Canceled) {
+					t.Errorf("err = %v, want canceled", err)
+				}
+				if tc.want == 0 {
+					if len(told) != 0 {
+						t.Errorf("told %v, want nothing", told)
+					}
+					return
+				}
+				if len(told) != 1 || !told[0].Equal(time.Now().Add(tc.want)) {
+					t.Fatalf("told %v, want %s from now", told, tc.want)
+				}
+				later := new(wireFake)
+				other := newTestClient(t, later, nil)
+				other.CloseUntil(told[0], "remembered")
+				other.CloseUntil(time.Now(), "shorter")
+				_, err := incidents(t.Context(), other)
+				if te, ok := errors.AsType[*ThrottledError](err); !ok || te.RetryAfter != tc.want || te.Message != "remembered" {
+					t.Errorf("err = %v, want a *ThrottledError of %s", err, tc.want)
+				}
+				time.Sleep(tc.want)
+				if _, err := incidents(t.Context(), other); err != nil || later.sent() != 1 {
+					t.Errorf("when it is over: %v, %d calls", err, later.sent())
+				}
+			})
+		})
+	}
+}
+
+func TestAWaitFarAheadIsNotBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestClient(t, new(wireFake), nil)
+		c.CloseUntil(time.Now().AddDate(10, 0, 0), "another clock")
+		_, err := incidents(t.Context(), c)
+		if te, ok := errors.AsType[*ThrottledError](err); !ok || te.RetryAfter != maxRetryAfter {
+			t.Errorf("err = %v, want a wait of %s", err, maxRetryAfter)
+		}
+	})
+}
+
 func TestCancelEndsEveryWait(t *testing.T) {
 	for name, answer := range map[string]func(*http.Request) (*http.Response, error){
 		"backoff":     script(says(500, "")),
