@@ -1,0 +1,65 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"defendersync/store"
+	"defendersync/store/storetest"
+	defsync "defendersync/sync"
+	"defendersync/sync/defender"
+	"defendersync/sync/defendersim"
+)
+
+// A Retry-After is obeyed by the commands that follow too (P5): of three in a
+// row, each a process of its own with a worker of its own, only the first calls.
+func TestRetryAfterOutlivesTheProcess(t *testing.T) {
+	sim := defendersim.New(defendersim.Options{World: defendersim.NewWorld(defendersim.WorldOptions{Seed: 7, Incidents: 3})})
+	server := httptest.NewServer(sim)
+	t.Cleanup(server.Close)
+	sim.Inject(defendersim.Fault{Kind: defendersim.FaultThrottle, RetryAfter: time.Hour, Times: 1})
+	app, db := sim.Config(), storetest.URL(t)
+	c := parseText(t, fmt.Sprintf(`
+tenants:
+  - name: contoso
+    tenant_id: %s
+    client_id: %s
+    credential: {client_secret: %q}
+    endpoints: {login: %[4]q, graph: %[4]q}
+`, app.TenantID, app.ClientID, app.Secret, server.URL))
+	for n := range 3 {
+		for _, r := range oneSync(t, c, db) {
+			throttled, ok := errors.AsType[*defender.ThrottledError](r.Err)
+			if !ok || throttled.RetryAfter < 59*time.Minute {
+				t.Errorf("command %d, %s: %v; want it to wait an hour", n+1, r.Stream, r.Err)
+			}
+		}
+	}
+	if calls := sim.Calls(); calls != 1 {
+		t.Errorf("%d calls, want 1", calls)
+	}
+}
+
+// oneSync makes one pass of everything with nothing kept from an earlier one
+// but what is in the database.
+func oneSync(t *testing.T, c *config, db string) []defsync.Result {
+	t.Helper()
+	s, err := store.Open(t.Context(), db, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	tenant, err := c.tenant(c.Tenants[0], s, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := defsync.NewWorker(defsync.WorkerConfig{Store: s, Tenants: []defsync.Tenant{tenant}, Owner: t.Name(), Command: "sync"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.Sync(t.Context(), "", nil)
+}
