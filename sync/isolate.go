@@ -30,7 +30,7 @@ func (p *pass) refused(ctx context.Context, w span, err error) error {
 	case p.ep.bare && (!p.stubborn || w.width() <= tick):
 		return p.withoutAlerts(ctx, w, err)
 	case w.width() > tick:
-		return p.narrow(ctx, w)
+		return p.narrow(ctx, w.halved())
 	case p.ep.skips:
 		return p.enter(ctx, &atom{At: w.since, Top: smaller(p.ep.limit)})
 	default:
@@ -116,7 +116,7 @@ func (p *pass) withoutAlerts(ctx context.Context, w span, cause error) error {
 	case w.width() > tick:
 		p.expectTrouble()
 		p.stubborn = err != nil
-		return p.narrow(ctx, w)
+		return p.narrow(ctx, w.halved())
 	default:
 		return p.giveUp(ctx, w, cause)
 	}

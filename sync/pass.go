@@ -40,6 +40,7 @@ type pass struct {
 	heal    bool      // reading a gap again: the checkpoint stays where it is
 
 	width   time.Duration // of the next window; 0 is without limit
+	whole   time.Duration // width of the last window that an answer held
 	top     int           // records asked for; smaller while a bad record is being isolated
 	clocked bool          // until has been set by the server's clock
 	rises   int           // records seen that are later than the one before; under zero after one that is earlier
@@ -97,10 +98,11 @@ type pending struct {
 
 // resumePoint is what a checkpoint keeps of a pass that has not ended.
 type resumePoint struct {
-	Cursor  time.Time `json:"cursor,omitzero"` // the zero time where a gap was being read again
-	Atom    *atom     `json:"atom,omitempty"`
-	Pending pending   `json:"pending,omitzero"`
-	Rises   int       `json:"rises,omitempty"` // see pass.rises
+	Cursor  time.Time     `json:"cursor,omitzero"` // the zero time where a gap was being read again
+	Atom    *atom         `json:"atom,omitempty"`
+	Pending pending       `json:"pending,omitzero"`
+	Rises   int           `json:"rises,omitempty"` // see pass.rises
+	Whole   time.Duration `json:"whole,omitempty"` // see pass.whole
 }
 
 // begin sets the pass to where the stream stands: at the resume point of a pass
@@ -136,7 +138,7 @@ func (p *pass) resume() error {
 	if err := json.Unmarshal(p.cp.ResumePoint, &at); err != nil {
 		return fmt.Errorf("read resume point of %s: %w", p.stream.Name, err)
 	}
-	p.atom, p.pending, p.rises = at.Atom, at.Pending, at.Rises
+	p.atom, p.pending, p.rises, p.whole = at.Atom, at.Pending, at.Rises, at.Whole
 	if !at.Cursor.IsZero() {
 		p.cursor = at.Cursor
 	}
@@ -352,7 +354,7 @@ func (p *pass) save(ctx context.Context, c store.Commit) error {
 // mark writes the resume point, or that the pass has ended. Of a gap that is
 // read again only what it left pending is kept: coverage knows the rest.
 func (p *pass) mark(cp *store.Checkpoint) error {
-	at := resumePoint{Cursor: p.cursor, Atom: p.atom, Pending: p.pending, Rises: p.rises}
+	at := resumePoint{Cursor: p.cursor, Atom: p.atom, Pending: p.pending, Rises: p.rises, Whole: p.whole}
 	switch {
 	case p.heal && len(p.pending.IDs) == 0:
 		cp.ResumePoint = nil

@@ -234,3 +234,18 @@ func TestPassEndsByTheServersClock(t *testing.T) {
 		}
 	}
 }
+
+// A crowd in one microsecond is come upon by what the answers hold, not by
+// halving a month down to it.
+func TestCrowdInOneMicrosecondIsCheap(t *testing.T) {
+	source := &fakeSource{limit: 100, records: hourly(290)}
+	for i := range 130 {
+		source.records = append(source.records, fakeRecord{id: int64(1000 + i), at: fakeNow.Add(-100*time.Hour + 7*time.Minute)})
+	}
+	b := newBench(t, source)
+	b.passes(t)
+	b.complete(t)
+	if source.requests > 30 {
+		t.Errorf("%d requests for %d records", source.requests, len(source.records))
+	}
+}

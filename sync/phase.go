@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -47,8 +48,9 @@ func (p *pass) window(ctx context.Context) error {
 	case p.ep.ordered && a.sorted && a.last.Equal(w.since), w.width() <= tick:
 		return p.enter(ctx, &atom{At: w.since, Top: p.top})
 	default:
-		return p.narrow(ctx, w)
+		return p.narrow(ctx, a.cut(w))
 	}
+	p.whole = w.width()
 	p.widen(w, a)
 	verdict, reason := a.verdict()
 	vouched := p.vouched(a, end)
@@ -66,10 +68,28 @@ func (a *answer) verdict() (store.Verdict, string) {
 	return store.Complete, ""
 }
 
-// narrow halves the window whose answer was thrown away, and remembers that at
-// once: a pass killed on its way down would else ask all of it again.
-func (p *pass) narrow(ctx context.Context, w span) error {
-	p.width = w.halved()
+// cut is how wide the window should have been: half, or up to where the middle
+// one of the records that came stands. Records that crowd in one microsecond
+// are so come upon at once.
+func (a *answer) cut(w span) time.Duration {
+	var at []time.Duration
+	for _, t := range a.Times {
+		if !t.IsZero() {
+			at = append(at, micro(t).Sub(w.since))
+		}
+	}
+	if len(at) == 0 {
+		return w.halved()
+	}
+	slices.Sort(at)
+	return max(min(w.halved(), at[len(at)/2]), tick)
+}
+
+// narrow asks for less than the window whose answer was thrown away, and
+// remembers that at once: a pass killed on its way down would else ask all of it
+// again.
+func (p *pass) narrow(ctx context.Context, width time.Duration) error {
+	p.width = width
 	return p.save(ctx, store.Commit{})
 }
 
@@ -167,6 +187,9 @@ func (p *pass) leave(ctx context.Context, a *answer, verdict store.Verdict, reas
 		verdict, reason = store.Truncated, partialReason
 	}
 	p.atom = nil
+	if p.width > 0 && p.whole > 0 {
+		p.width = p.whole // what was narrow was the crowd in one microsecond
+	}
 	p.calmDown()
 	return p.advance(ctx, a, end, verdict, reason)
 }
