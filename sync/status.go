@@ -89,40 +89,57 @@ func ReadStatus(ctx context.Context, s *store.Store, tenants []Tenant, limits ma
 	if err != nil {
 		return status, err
 	}
+	r := statusReader{store: s, states: states, now: now}
 	for _, t := range tenants {
-		ts := TenantStatus{Name: t.Name, TenantID: t.ID, API: string(t.Dialect)}
-		if ts.Quota, err = readQuota(ctx, s, t.ID, limits[t.ID], now); err != nil {
-			return status, err
-		}
-		stored, err := s.Stored(ctx, t.ID)
+		ts, err := r.tenant(ctx, t, limits[t.ID])
 		if err != nil {
 			return status, err
-		}
-		for _, stream := range t.Streams {
-			st, err := streamStatus(ctx, s, t, stream, states, now)
-			if err != nil {
-				return status, err
-			}
-			if st.Rows = stored.Incidents; stream.Name == AlertsStream {
-				st.Rows = stored.Alerts
-			}
-			ts.Streams = append(ts.Streams, st)
 		}
 		status.Tenants = append(status.Tenants, ts)
 	}
 	return status, nil
 }
 
-func readQuota(ctx context.Context, s *store.Store, tenantID string, l Limits, now time.Time) (QuotaStatus, error) {
+// statusReader is one reading of the state.
+type statusReader struct {
+	store  *store.Store
+	states []store.StreamState // of all streams
+	now    time.Time
+}
+
+func (r *statusReader) tenant(ctx context.Context, t Tenant, l Limits) (TenantStatus, error) {
+	ts := TenantStatus{Name: t.Name, TenantID: t.ID, API: string(t.Dialect)}
+	var err error
+	if ts.Quota, err = r.quota(ctx, t.ID, l); err != nil {
+		return ts, err
+	}
+	stored, err := r.store.Stored(ctx, t.ID)
+	if err != nil {
+		return ts, err
+	}
+	for _, stream := range t.Streams {
+		st, err := r.stream(ctx, t.ID, stream)
+		if err != nil {
+			return ts, err
+		}
+		if st.Rows = stored.Incidents; stream.Name == AlertsStream {
+			st.Rows = stored.Alerts
+		}
+		ts.Streams = append(ts.Streams, st)
+	}
+	return ts, nil
+}
+
+func (r *statusReader) quota(ctx context.Context, tenantID string, l Limits) (QuotaStatus, error) {
 	q := QuotaStatus{PerMinute: l.PerMinute, PerHour: l.PerHour}
-	calls, err := s.RecentCalls(ctx, tenantID, QuotaFamily, now.Add(-time.Hour))
+	calls, err := r.store.RecentCalls(ctx, tenantID, QuotaFamily, r.now.Add(-time.Hour))
 	if err != nil {
 		return q, err
 	}
 	minute, hour := 0, 0
 	for _, c := range calls {
 		hour += c.Calls
-		if c.Second.After(now.Add(-time.Minute)) {
+		if c.Second.After(r.now.Add(-time.Minute)) {
 			minute += c.Calls
 		}
 	}
@@ -130,28 +147,25 @@ func readQuota(ctx context.Context, s *store.Store, tenantID string, l Limits, n
 	return q, nil
 }
 
-func streamStatus(ctx context.Context, s *store.Store, t Tenant, stream Stream, states []store.StreamState, now time.Time) (StreamStatus, error) {
-	st := StreamStatus{Stream: stream.Name, Schedule: stream.Schedule.String(), Gaps: []GapStatus{}}
-	if next := stream.Schedule.Next(now); !next.IsZero() {
+func (r *statusReader) stream(ctx context.Context, tenantID string, stream Stream) (StreamStatus, error) {
+	st := StreamStatus{Stream: stream.Name, Schedule: stream.Schedule.String(), Stale: true, Gaps: []GapStatus{}}
+	if next := stream.Schedule.Next(r.now); !next.IsZero() {
 		next = next.UTC()
 		st.NextRun = &next
 	}
-	i := slices.IndexFunc(states, func(x store.StreamState) bool {
-		return x.Checkpoint.TenantID == t.ID && x.Checkpoint.Stream == stream.Name
-	})
+	i := slices.IndexFunc(r.states, func(x store.StreamState) bool { return x.TenantID == tenantID && x.Stream == stream.Name })
 	if i < 0 {
-		st.Stale = true
 		return st, nil
 	}
-	state := states[i]
+	state := r.states[i]
 	st.LastRun, st.Quarantine = runStatus(state.LastRun), state.Quarantine
 	if cp := state.Checkpoint; cp.Revision > 0 {
-		lag := now.Sub(cp.Watermark).Seconds()
+		lag := r.now.Sub(cp.Watermark).Seconds()
 		st.Start, st.Watermark, st.LagSeconds = &cp.StartTime, &cp.Watermark, &lag
 		st.InPass = cp.ResumePoint != nil
 	}
-	st.Stale = stale(state.Checkpoint.PassedAt, stream.Schedule, now)
-	gaps, err := s.Gaps(ctx, t.ID, stream.Name)
+	st.Stale = stale(state.Checkpoint.PassedAt, stream.Schedule, r.now)
+	gaps, err := r.store.Gaps(ctx, tenantID, stream.Name)
 	if err != nil {
 		return st, err
 	}
