@@ -14,7 +14,7 @@ import (
 const (
 	findingOK      = "ok"
 	findingFailed  = "failed"
-	findingSkipped = "skipped" // could not be looked at, for a reason that another finding tells
+	findingSkipped = "skipped" // could not be looked at: the detail says why
 )
 
 // finding is one line of the doctor's report. Names in it are stable.
@@ -91,13 +91,14 @@ func (a *app) examine(ctx context.Context) (*report, error) {
 		return nil, err
 	}
 	r := &report{}
-	r.ok("config", a.configPath, "%d tenants", len(c.Tenants))
+	r.ok("config", a.configPath, "%s", counted(len(c.Tenants), "tenant"))
 	db, dbErr := openDatabase(ctx, c, log)
 	if dbErr == nil {
 		defer db.close(log)
 	}
+	hosts := make(map[string]reading)
 	for _, t := range c.Tenants {
-		e := &tenantExam{cfg: c, tenant: t, report: r, log: log}
+		e := &tenantExam{cfg: c, tenant: t, report: r, log: log, hosts: hosts}
 		if dbErr == nil {
 			e.db = db
 		}
@@ -121,14 +122,24 @@ func (a *app) printReport(r *report, asJSON bool) error {
 	return printFixes(a.stdout, r)
 }
 
-// printFixes writes what to do about each failure, in full, below the table.
+// printFixes writes each failure in full below the table, and what to do about
+// it: once where one thing cures several.
 func printFixes(w io.Writer, r *report) error {
-	var b strings.Builder
+	var fixes []string
+	cured := make(map[string]string) // by fix, a line for each failure
 	for _, f := range r.Checks {
-		if f.Fix != "" {
-			fmt.Fprintf(&b, "\n%s %s: %s\n  fix: %s\n", f.Check, f.Target, f.Detail, f.Fix)
+		if f.Fix == "" {
+			continue
+		}
+		if cured[f.Fix] == "" {
+			fixes = append(fixes, f.Fix)
+		}
+		cured[f.Fix] += strings.TrimSpace(f.Check+" "+f.Target) + ": " + f.Detail + "\n"
+	}
+	for _, fix := range fixes {
+		if _, err := fmt.Fprintf(w, "\n%s  fix: %s\n", cured[fix], fix); err != nil {
+			return err
 		}
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return nil
 }

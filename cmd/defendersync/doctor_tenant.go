@@ -30,12 +30,15 @@ type tenantExam struct {
 	tenant tenantConfig
 	report *report
 	log    *slog.Logger
-	db     *database // nil when it cannot be opened: calls then go unrecorded
+	db     *database          // nil when it cannot be opened: calls then go unrecorded
+	hosts  map[string]reading // those that were asked, for this tenant or another
 
 	client defender.Config
-	server time.Time // what the API's clock said
-	asked  time.Time // when it was asked, by ours
+	clocks reading // of the host that told its time last
 }
+
+// reading is what two clocks said at once.
+type reading struct{ server, ours time.Time }
 
 func (e *tenantExam) run(ctx context.Context) {
 	name := string(e.tenant.Name)
@@ -64,37 +67,94 @@ func (e *tenantExam) run(ctx context.Context) {
 }
 
 // newClient makes a client that tries once and sits out no long wait. Its calls
-// count against the quota like any other's, where the database can record them.
+// count against the quota like any other's, where the database can record them,
+// and beside those that a worker has made.
 func (e *tenantExam) newClient(ctx context.Context) (*defender.Client, error) {
 	cfg := e.client
 	cfg.MaxWait, cfg.Timeout = reachTimeout, callTimeout
 	if e.db != nil && e.db.requireCurrent(ctx, schemaAdvice) == nil {
-		record(&cfg, e.db.Store)
+		e.count(ctx, &cfg)
 	}
 	return defender.New(cfg)
 }
 
+// count ties a client to the calls on record. Without them it may make none,
+// because it could exceed the limits.
+func (e *tenantExam) count(ctx context.Context, cfg *defender.Config) {
+	record(cfg, e.db.Store)
+	put := cfg.OnCall
+	recent, err := e.db.RecentCalls(ctx, cfg.TenantID, defsync.QuotaFamily, time.Now().Add(-time.Hour))
+	for _, c := range recent {
+		cfg.Seed = append(cfg.Seed, slices.Repeat([]time.Time{c.Second}, c.Calls)...)
+	}
+	cfg.OnCall = func(ctx context.Context, at time.Time) error {
+		failed := err
+		if failed == nil {
+			failed = put(ctx, at)
+		}
+		if failed != nil {
+			return &recordError{failed}
+		}
+		return nil
+	}
+}
+
+// recordError is the database's refusal to tell of calls or to record one.
+type recordError struct{ error }
+
+func (e *recordError) Unwrap() error { return e.error }
+
+// errNoBudget means that no call could be sent in the time for it.
+var errNoBudget = errors.New("the calls that limits allows are used up, as while a worker catches up; look again later")
+
 // reach asks a base URL for anything at all: whatever answers has been resolved,
 // connected to and trusted.
 func (e *tenantExam) reach(ctx context.Context, base string) {
+	host := hostOf(base)
+	if told, ok := e.hosts[host]; ok {
+		e.look(told)
+		return
+	}
+	told := e.probe(ctx, base)
+	e.hosts[host] = told
+	e.look(told)
+}
+
+// look takes note of a host's clock, where it told one.
+func (e *tenantExam) look(told reading) {
+	if !told.server.IsZero() {
+		e.clocks = told
+	}
+}
+
+func hostOf(base string) string {
+	u, err := url.Parse(base)
+	if err != nil {
+		return base
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+func (e *tenantExam) probe(ctx context.Context, base string) (told reading) {
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, base+"/", nil)
 	if err != nil {
 		e.report.fail("reach", base, err, "correct endpoints in the configuration")
-		return
+		return told
 	}
 	asked := time.Now()
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
 		e.report.fail("reach", base, networkCause(err), reachFix(err, base))
-		return
+		return told
 	}
 	resp.Body.Close()
 	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		e.server, e.asked = at, asked
+		told = reading{server: at, ours: asked}
 	}
 	e.report.ok("reach", base, "answers in %s", time.Since(asked).Round(time.Millisecond))
+	return told
 }
 
 func reachFix(err error, base string) string {
@@ -116,11 +176,11 @@ func reachFix(err error, base string) string {
 // clock compares our time with the service's, as its Date header has it.
 func (e *tenantExam) clock() {
 	name := string(e.tenant.Name)
-	if e.server.IsZero() {
+	if e.clocks.server.IsZero() {
 		e.report.skip("clock", name, "no service answered with its time")
 		return
 	}
-	skew := e.asked.Sub(e.server).Round(time.Second)
+	skew := e.clocks.ours.Sub(e.clocks.server).Round(time.Second)
 	if skew.Abs() > worstSkew {
 		e.report.fail("clock", name, fmt.Errorf("this machine's clock is off by %s", skew), "set the clock, by NTP or chrony")
 		return
@@ -128,23 +188,38 @@ func (e *tenantExam) clock() {
 	e.report.ok("clock", name, "within %s of the service's", (skew.Abs() + time.Second).String())
 }
 
-// callAll makes one call per stream, for one record of the last hour.
+// callAll makes one call per stream, for one record of the last hour. The
+// streams share the limits: where they leave none for one, nor do they for the next.
 func (e *tenantExam) callAll(ctx context.Context, client *defender.Client) map[string]error {
 	calls := make(map[string]error)
 	now := time.Now()
 	req := defender.Request{Since: now.Add(-time.Hour), Until: now, Top: 1, Attempts: 1}
+	var err error
 	for _, s := range e.cfg.streamsOf(e.tenant) {
-		ctx, cancel := context.WithTimeout(ctx, callTimeout)
-		var err error
-		if s.Name == defsync.AlertsStream {
-			_, err = client.Alerts(ctx, req)
-		} else {
-			_, err = client.Incidents(ctx, req)
+		if !errors.Is(err, errNoBudget) {
+			err = callOne(ctx, client, s.Name, req)
 		}
-		cancel()
 		calls[s.Name] = err
 	}
 	return calls
+}
+
+// callOne makes one call. The error is errNoBudget where the limits never let
+// it be sent.
+func callOne(ctx context.Context, client *defender.Client, stream string, req defender.Request) error {
+	var meter defender.Meter
+	ctx, cancel := context.WithTimeout(defender.ContextWithMeter(ctx, &meter), callTimeout)
+	defer cancel()
+	var err error
+	if stream == defsync.AlertsStream {
+		_, err = client.Alerts(ctx, req)
+	} else {
+		_, err = client.Incidents(ctx, req)
+	}
+	if errors.Is(err, context.DeadlineExceeded) && meter.Calls.Load() == 0 && meter.Throttled.Load() > int64(callTimeout/2) {
+		return errNoBudget
+	}
+	return err
 }
 
 // token tells whether there is one. A token that cannot be read for its roles
@@ -202,9 +277,15 @@ func (e *tenantExam) call(stream string, err error) {
 	target := string(e.tenant.Name) + "/" + stream
 	var permission *defender.PermissionError
 	var token *defender.TokenError
+	var unrecorded *recordError
 	switch {
 	case err == nil:
 		e.report.ok("call", target, "answered")
+	case errors.Is(err, errNoBudget):
+		e.report.skip("call", target, err.Error())
+	case errors.As(err, &unrecorded):
+		e.report.fail("call", target, fmt.Errorf("not made, because the database cannot count it: %w", unrecorded.error),
+			"let the role read and write the database: see the checks database and privileges")
 	case errors.As(err, &permission):
 		e.report.fail("call", target, err, e.grantFix(permission.Need))
 	case errors.As(err, &token):

@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"defendersync/sync/defender"
@@ -21,7 +23,7 @@ func newExam(t *testing.T) *tenantExam {
 	t.Helper()
 	c := parseText(t, twoTenants)
 	log := slog.New(slog.DiscardHandler)
-	e := &tenantExam{cfg: c, tenant: c.Tenants[1], report: &report{}, log: log}
+	e := &tenantExam{cfg: c, tenant: c.Tenants[1], report: &report{}, log: log, hosts: make(map[string]reading)}
 	var err error
 	if e.client, err = e.tenant.clientConfig(log); err != nil {
 		t.Fatal(err)
@@ -138,6 +140,8 @@ func TestDoctorTellsWhyACallFailed(t *testing.T) {
 		{&defender.TokenError{}, findingSkipped, ""},
 		{&defender.StatusError{Status: 500}, findingFailed, "try again"},
 		{&net.DNSError{Err: "no such host"}, findingFailed, "resolvable"},
+		{fmt.Errorf("record the call: %w", &recordError{errors.New("permission denied")}), findingFailed, "let the role read and write the database"},
+		{errNoBudget, findingSkipped, ""},
 	} {
 		e := newExam(t)
 		e.call("incidents", c.err)
@@ -150,12 +154,12 @@ func TestDoctorTellsWhyACallFailed(t *testing.T) {
 // The names of the report are a contract with scripts.
 func TestReportIsStable(t *testing.T) {
 	r := &report{}
-	r.ok("config", "c.yaml", "%d tenants", 1)
+	r.ok("config", "c.yaml", "%s", counted(1, "tenant"))
 	r.fail("token", "contoso", errors.New("a\nb"), "do this")
 	r.skip("call", "contoso/alerts", "no token")
 	got, err := json.Marshal(r)
 	const want = `{"ok":false,"checks":[` +
-		`{"check":"config","target":"c.yaml","status":"ok","detail":"1 tenants"},` +
+		`{"check":"config","target":"c.yaml","status":"ok","detail":"1 tenant"},` +
 		`{"check":"token","target":"contoso","status":"failed","detail":"a; b","fix":"do this"},` +
 		`{"check":"call","target":"contoso/alerts","status":"skipped","detail":"no token"}]}`
 	if string(got) != want || err != nil {
@@ -164,5 +168,79 @@ func TestReportIsStable(t *testing.T) {
 	var b strings.Builder
 	if err := printFixes(&b, r); err != nil || b.String() != "\ntoken contoso: a; b\n  fix: do this\n" {
 		t.Errorf("%q, %v", b.String(), err)
+	}
+}
+
+// One thing to do is told once, and a check without a target has no gap before its colon.
+func TestFixesAreToldOnce(t *testing.T) {
+	r := &report{}
+	r.fail("roles", "contoso/incidents", errors.New("none"), "grant it")
+	r.fail("database", "", errors.New("gone"), "start it")
+	r.fail("call", "contoso/incidents", errors.New("refused"), "grant it")
+	var b strings.Builder
+	const want = "\nroles contoso/incidents: none\ncall contoso/incidents: refused\n  fix: grant it\n" +
+		"\ndatabase: gone\n  fix: start it\n"
+	if err := printFixes(&b, r); err != nil || b.String() != want {
+		t.Errorf("%q, %v", b.String(), err)
+	}
+}
+
+func TestDoctorAsksAHostOnce(t *testing.T) {
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
+	defer server.Close()
+	e := newExam(t)
+	e.reach(t.Context(), server.URL+"/login")
+	next := newExam(t)
+	next.hosts, next.report = e.hosts, e.report
+	next.reach(t.Context(), server.URL+"/graph")
+	if only(t, e); asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+	if next.clocks.server.IsZero() {
+		t.Error("what the host's clock said is lost to the second tenant")
+	}
+}
+
+// silent is a service that grants a token and counts the calls it gets.
+type silent struct{ calls int }
+
+func (s *silent) RoundTrip(req *http.Request) (*http.Response, error) {
+	body := `{"access_token":"x","expires_in":3600,"token_type":"Bearer"}`
+	if req.Method == http.MethodGet {
+		s.calls++
+		body = `{"value":[]}`
+	}
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}},
+		Body: io.NopCloser(strings.NewReader(body)), Request: req}, nil
+}
+
+// A used-up minute is waited for, but not for long, and is no fault of the network.
+func TestDoctorKeepsWithinTheLimits(t *testing.T) {
+	for ago, want := range map[time.Duration]error{10 * time.Second: errNoBudget, 50 * time.Second: nil} {
+		synctest.Test(t, func(t *testing.T) {
+			service := new(silent)
+			e := newExam(t)
+			cfg := e.client
+			cfg.Transport, cfg.Limits.PerMinute, cfg.Limits.PerHour = service, 2, 1500
+			cfg.Seed = []time.Time{time.Now().Add(-ago), time.Now().Add(-ago)}
+			client, err := defender.New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			calls := e.callAll(t.Context(), client)
+			if waited := time.Since(began); waited > callTimeout {
+				t.Errorf("waited %s", waited)
+			}
+			for stream, err := range calls {
+				if !errors.Is(err, want) {
+					t.Errorf("%s: %v, want %v", stream, err, want)
+				}
+			}
+			if made := service.calls > 0; made != (want == nil) || len(calls) == 0 {
+				t.Errorf("%d calls sent for %d streams", service.calls, len(calls))
+			}
+		})
 	}
 }

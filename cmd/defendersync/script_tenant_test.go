@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"defendersync/migrations"
 	"defendersync/store"
 	"defendersync/store/storetest"
 	"defendersync/sync/defendersim"
@@ -51,6 +53,7 @@ func stageOf(ts *testscript.TestScript) *stage { return ts.Value("stage").(*stag
 //	tenant [N]                 serves a simulated tenant of N incidents and sets SIM_URL, SIM_TENANT, SIM_CLIENT, SIM_SECRET
 //	sim VERB [ARG...]          does something to it: see cmdSim
 //	database [empty]           makes a database, migrated unless empty, and sets DATABASE_URL
+//	reader                     makes the commands connect to it as a role that may only read
 //	hold OWNER                 takes the tenant's lease in that database
 //	port VAR                   puts a free loopback address in VAR
 //	room VAR                   puts a folder that every account can enter in VAR
@@ -60,7 +63,7 @@ func stageOf(ts *testscript.TestScript) *stage { return ts.Value("stage").(*stag
 //	exited CODE                checks how it ended, after wait
 func tenantCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"tenant": cmdTenant, "sim": cmdSim, "database": cmdDatabase, "hold": cmdHold, "port": cmdPort,
+		"tenant": cmdTenant, "sim": cmdSim, "database": cmdDatabase, "hold": cmdHold, "reader": cmdReader, "port": cmdPort,
 		"room": cmdRoom, "await": cmdAwait, "called": cmdCalled, "signal": cmdSignal, "exited": cmdExited,
 	}
 }
@@ -138,6 +141,29 @@ func cmdHold(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(s.Close)
 	_, err = s.Acquire(ctx, ts.Getenv("SIM_TENANT"), args[0], time.Hour)
 	ts.Check(err)
+}
+
+func cmdReader(ts *testscript.TestScript, _ bool, _ []string) {
+	ctx, role := context.Background(), fmt.Sprintf("defendersync_reader_%d", os.Getpid())
+	s, err := store.Open(ctx, ts.Getenv("DATABASE_URL"), 2)
+	ts.Check(err)
+	exec := func(sql string) {
+		_, err := s.Pool().Exec(ctx, sql)
+		ts.Check(err)
+	}
+	exec("CREATE ROLE " + role)
+	ts.Defer(func() {
+		defer s.Close()
+		exec("DROP OWNED BY " + role)
+		exec("DROP ROLE " + role)
+	})
+	ts.Check(migrations.GrantRead(ctx, s.Pool(), role))
+	u, err := url.Parse(ts.Getenv("DATABASE_URL"))
+	ts.Check(err)
+	q := u.Query()
+	q.Set("options", "-crole="+role)
+	u.RawQuery = q.Encode()
+	ts.Setenv("DATABASE_URL", u.String())
 }
 
 func cmdPort(ts *testscript.TestScript, _ bool, args []string) {
