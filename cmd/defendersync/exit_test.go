@@ -9,7 +9,6 @@ import (
 
 	"defendersync/store"
 	"defendersync/store/pglocal"
-	defsync "defendersync/sync"
 )
 
 func TestExitCodeAndItsOneLine(t *testing.T) {
@@ -37,31 +36,6 @@ func TestExitCodeAndItsOneLine(t *testing.T) {
 		var said strings.Builder
 		if code := exitCode(c.ctx, c.err, &said); code != c.code || said.String() != c.said {
 			t.Errorf("%s: exit %d saying %q, want %d saying %q", name, code, said.String(), c.code, c.said)
-		}
-	}
-}
-
-func TestOutcomeOfSeveralPasses(t *testing.T) {
-	complete := defsync.Result{Tenant: "a", Stream: "incidents", Outcome: defsync.OutcomeComplete}
-	incomplete := defsync.Result{Tenant: "a", Stream: "alerts", Outcome: defsync.OutcomeIncomplete, Gaps: 2, Quarantined: 1}
-	held := defsync.Result{Tenant: "b", Stream: "alerts", Outcome: defsync.OutcomeFailed, Err: store.ErrLeaseHeld}
-	failed := defsync.Result{Tenant: "c", Stream: "alerts", Outcome: defsync.OutcomeFailed, Err: errors.New("boom")}
-	interrupted := defsync.Result{Tenant: "d", Stream: "alerts", Outcome: defsync.OutcomeInterrupted, Err: context.Canceled}
-	for _, c := range []struct {
-		results []defsync.Result
-		code    int
-		said    string
-	}{
-		{nil, 0, ""},
-		{[]defsync.Result{complete, complete}, 0, ""},
-		{[]defsync.Result{complete, incomplete}, exitIncomplete, "alerts of a: 2 gaps, 1 records in quarantine"},
-		{[]defsync.Result{held, incomplete}, exitHeld, "alerts of b: "},
-		{[]defsync.Result{failed, held, incomplete}, exitFailed, "alerts of c: boom"},
-		{[]defsync.Result{failed, interrupted}, exitInterrupted, "interrupted"},
-	} {
-		var said strings.Builder
-		if code := exitCode(context.Background(), outcome(c.results), &said); code != c.code || !strings.Contains(said.String(), c.said) {
-			t.Errorf("%v: exit %d saying %q, want %d with %q", c.results, code, said.String(), c.code, c.said)
 		}
 	}
 }

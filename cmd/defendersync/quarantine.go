@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"text/tabwriter"
 	"time"
 
 	"defendersync/store"
-	defsync "defendersync/sync"
 
 	"github.com/spf13/cobra"
 )
@@ -19,7 +19,7 @@ func (a *app) quarantineCommand() *cobra.Command {
 	show := &cobra.Command{
 		Use:   "show ID",
 		Short: "Show one record, with its bytes as served",
-		Args:  exactlyOne("the ID of a record, as `quarantine list` prints it"),
+		Args:  oneRecord,
 		RunE: own(func(cmd *cobra.Command, args []string) error {
 			return a.withDatabase(cmd.Context(), func(ctx context.Context, o *opened) error {
 				return a.quarantineShow(ctx, o, args[0])
@@ -29,6 +29,7 @@ func (a *app) quarantineCommand() *cobra.Command {
 	retry := &cobra.Command{
 		Use:   "retry [ID ...]",
 		Short: "Try to store the records again, all of them if none is named",
+		Args:  records,
 		RunE: own(func(cmd *cobra.Command, args []string) error {
 			return a.quarantineRetry(cmd.Context(), args)
 		}),
@@ -38,14 +39,25 @@ func (a *app) quarantineCommand() *cobra.Command {
 	return cmd
 }
 
-// exactlyOne refuses anything but one argument, which it names.
-func exactlyOne(what string) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
-		if len(args) != 1 {
-			return fmt.Errorf("want %s, found %d arguments", what, len(args))
-		}
-		return nil
+// recordID is the form of a record's ID, or of as much of it as tells it from the others.
+var recordID = regexp.MustCompile(`^[0-9A-Fa-f][0-9A-Fa-f-]{0,35}$`)
+
+// oneRecord refuses anything but one record's ID.
+func oneRecord(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("want the ID of a record, as `quarantine list` prints it, found %s", counted(len(args), "argument"))
 	}
+	return records(cmd, args)
+}
+
+// records refuses what cannot be a record's ID.
+func records(_ *cobra.Command, args []string) error {
+	for _, id := range args {
+		if !recordID.MatchString(id) {
+			return fmt.Errorf("%q is not the ID of a record: `quarantine list` prints them", clip(id))
+		}
+	}
+	return nil
 }
 
 func (a *app) quarantineList() *cobra.Command {
@@ -165,60 +177,67 @@ func (a *app) quarantineRetry(ctx context.Context, ids []string) error {
 		return err
 	}
 	defer s.close()
-	rows, err := s.quarantined(ctx, ids)
-	if err != nil {
-		return err
+	named := len(ids) > 0
+	if !named {
+		if ids, err = s.allQuarantined(ctx); err != nil {
+			return err
+		}
 	}
-	replayed := s.worker.Replay(ctx, rows)
-	for _, r := range replayed {
-		if r.Stored {
+	left := 0
+	for _, id := range ids {
+		stored, err := a.replay(ctx, s, id)
+		switch {
+		case errors.Is(err, store.ErrNotFound) && !named: // stored by another worker since it was listed
+		case err != nil:
+			return err
+		case !stored:
+			left++
+		}
+	}
+	if left > 0 {
+		return &exitError{exitIncomplete, fmt.Errorf("still in quarantine: %d of %s", left, counted(len(ids), "record"))}
+	}
+	return nil
+}
+
+// allQuarantined are the IDs of all records: their bytes could be more than fits in memory.
+func (s *session) allQuarantined(ctx context.Context) ([]string, error) {
+	all, err := s.db.QuarantineList(ctx, store.QuarantineFilter{})
+	ids := make([]string, 0, len(all))
+	for _, r := range all {
+		ids = append(ids, r.ID)
+	}
+	return ids, err
+}
+
+// replay tries one record again and prints what came of it. The error is one
+// that would meet the next record, too.
+func (a *app) replay(ctx context.Context, s *session, id string) (stored bool, err error) {
+	row, err := s.db.QuarantineGet(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	for _, r := range s.worker.Replay(ctx, []store.QuarantineRow{row}) {
+		switch {
+		case r.Stored:
 			fmt.Fprintln(a.stdout, "stored", r.ID)
-			continue
+			return true, nil
+		case ctx.Err() != nil:
+			return false, ctx.Err()
+		case elsewhere(r.Err):
+			return false, &exitError{exitHeld, fmt.Errorf("try later: %s: %s", s.tenantName(row.TenantID), reason(r.Err))}
 		}
 		fmt.Fprintf(a.stdout, "still in quarantine %s: %s\n", r.ID, oneLine(r.Err.Error()))
 	}
-	return replayOutcome(ctx, replayed)
+	return false, nil
 }
 
-// quarantined loads the named records, all if none is named, with their bytes.
-func (s *session) quarantined(ctx context.Context, ids []string) ([]store.QuarantineRow, error) {
-	if len(ids) == 0 {
-		all, err := s.db.QuarantineList(ctx, store.QuarantineFilter{})
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range all {
-			ids = append(ids, r.ID)
+// tenantName is the label of a tenant, or its ID where it has none.
+func (s *session) tenantName(id string) string {
+	for _, t := range s.tenants {
+		if t.ID == id {
+			return t.Name
 		}
 	}
-	rows := make([]store.QuarantineRow, 0, len(ids))
-	for _, id := range ids {
-		r, err := s.db.QuarantineGet(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		rows = append(rows, r)
-	}
-	return rows, nil
-}
-
-// replayOutcome is the exit of a replay: 0 when nothing it tried is left.
-func replayOutcome(ctx context.Context, replayed []defsync.Replayed) error {
-	left := 0
-	for _, r := range replayed {
-		switch {
-		case r.Stored:
-			continue
-		case errors.Is(r.Err, store.ErrLeaseHeld):
-			return &exitError{exitHeld, fmt.Errorf("try later: %w", r.Err)}
-		}
-		left++
-	}
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case left > 0:
-		return &exitError{exitIncomplete, fmt.Errorf("%d of %d records are still in quarantine", left, len(replayed))}
-	}
-	return nil
+	return id
 }

@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
 	"time"
 
-	"defendersync/store"
 	defsync "defendersync/sync"
 
 	"github.com/spf13/cobra"
@@ -60,38 +58,8 @@ func printResults(w io.Writer, results []defsync.Result) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "TENANT\tSTREAM\tOUTCOME\tREAD\tINSERTED\tUPDATED\tUNCHANGED\tCALLS\tGAPS\tQUARANTINED\tTIME")
 	for _, r := range results {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", r.Tenant, r.Stream, r.Outcome, r.Read,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", r.Tenant, r.Stream, told(r), r.Read,
 			r.Inserted, r.Updated, r.Unchanged, r.Calls, r.Gaps, r.Quarantined, r.Elapsed.Round(time.Millisecond))
 	}
 	return t.Flush()
-}
-
-// outcome is the exit of a command that made these passes. Where they differ,
-// the one that asks the most of the reader decides.
-func outcome(results []defsync.Result) error {
-	var failed, held, incomplete, interrupted []error
-	for _, r := range results {
-		err := fmt.Errorf("%s of %s: %w", r.Stream, r.Tenant, r.Err)
-		switch {
-		case r.Outcome == defsync.OutcomeInterrupted:
-			interrupted = append(interrupted, err)
-		case errors.Is(r.Err, store.ErrLeaseHeld):
-			held = append(held, err)
-		case r.Outcome == defsync.OutcomeFailed:
-			failed = append(failed, err)
-		case r.Outcome == defsync.OutcomeIncomplete:
-			incomplete = append(incomplete, fmt.Errorf("%s of %s: %d gaps, %d records in quarantine", r.Stream, r.Tenant, r.Gaps, r.Quarantined))
-		}
-	}
-	switch {
-	case interrupted != nil:
-		return &exitError{exitInterrupted, errors.New("interrupted; the next run resumes")}
-	case failed != nil:
-		return &exitError{exitFailed, errors.Join(failed...)}
-	case held != nil:
-		return &exitError{exitHeld, fmt.Errorf("try later: %w", errors.Join(held...))}
-	case incomplete != nil:
-		return &exitError{exitIncomplete, fmt.Errorf("done, but not complete (see sync.gaps and `defendersync quarantine`): %w", errors.Join(incomplete...))}
-	}
-	return nil
 }
