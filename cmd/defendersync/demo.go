@@ -35,6 +35,9 @@ func (a *app) demoCommand() *cobra.Command {
 			if f.scale < 1 || f.scale > 1000 {
 				return usageErrorf("--scale: %d is outside 1 to 1000", f.scale)
 			}
+			if err := new(listenAddress).setText(f.listen); err != nil {
+				return usageErrorf("--listen: %q %w", f.listen, err)
+			}
 			return a.demo(cmd.Context(), f)
 		}),
 	}

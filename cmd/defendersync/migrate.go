@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -23,6 +24,12 @@ func (a *app) migrateCommand() *cobra.Command {
 	cmd.RunE = up.RunE
 	for _, c := range []*cobra.Command{cmd, up} {
 		c.Flags().StringVar(&grantRead, "grant-read", "", "also let this role read every table")
+		c.PreRunE = func(cmd *cobra.Command, _ []string) error {
+			if grantRead == "" && cmd.Flags().Changed("grant-read") {
+				return errors.New("--grant-read: no role is named")
+			}
+			return nil
+		}
 	}
 	return cmd
 }
