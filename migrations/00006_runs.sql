@@ -114,7 +114,20 @@ COMMENT ON COLUMN sync.quota.family IS 'The limit they count against: incidents 
 COMMENT ON COLUMN sync.quota.second IS 'When they were sent, truncated to the second.';
 COMMENT ON COLUMN sync.quota.calls IS 'How many.';
 
+-- goose's own table, which it makes before the first migration.
+COMMENT ON TABLE sync.goose_db_version IS
+    'The migrations that were applied; belongs to goose, which applies them.';
+COMMENT ON COLUMN sync.goose_db_version.id IS 'The order in which they were applied.';
+COMMENT ON COLUMN sync.goose_db_version.version_id IS 'The migration''s number; 0 is the empty database.';
+COMMENT ON COLUMN sync.goose_db_version.is_applied IS 'Always true: a migration that is taken back loses its row.';
+COMMENT ON COLUMN sync.goose_db_version.tstamp IS 'When it was applied, by the clock of whoever applied it and without a zone.';
+
 -- +goose Down
+COMMENT ON COLUMN sync.goose_db_version.tstamp IS NULL;
+COMMENT ON COLUMN sync.goose_db_version.is_applied IS NULL;
+COMMENT ON COLUMN sync.goose_db_version.version_id IS NULL;
+COMMENT ON COLUMN sync.goose_db_version.id IS NULL;
+COMMENT ON TABLE sync.goose_db_version IS NULL;
 DROP TABLE sync.quota;
 DROP TABLE sync.schema_changes;
 DROP TABLE sync.quarantine;

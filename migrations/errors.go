@@ -11,8 +11,20 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
+// NewerError says that a newer program has migrated the database: this one
+// would misread what it holds, or overwrite it with less.
+type NewerError struct{ Database, Program int64 } // versions of the schema
+
+// Error implements error.
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("the database's schema (version %d) is newer than this program's (%d): use the newer program", e.Database, e.Program)
+}
+
 // explain wraps err, and says which GRANT is missing where a privilege is.
 func explain(ctx context.Context, pool *pgxpool.Pool, verb string, err error) error {
+	if errors.As(err, new(*NewerError)) {
+		return err
+	}
 	if !isCode(err, "42501") {
 		return fmt.Errorf("migrations: %s: %w", verb, err)
 	}

@@ -8,6 +8,8 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -80,6 +82,7 @@ func DownTo(ctx context.Context, pool *pgxpool.Pool, version int64) ([]string, e
 
 // Status lists every migration known to this program, oldest first. Unlike
 // goose's own it only reads, so that it also answers a role that may not write.
+// The error is a [*NewerError] where the database is ahead of this program.
 func Status(ctx context.Context, pool *pgxpool.Pool) ([]Migration, error) {
 	known, err := list()
 	if err != nil {
@@ -89,13 +92,17 @@ func Status(ctx context.Context, pool *pgxpool.Pool) ([]Migration, error) {
 	if err != nil {
 		return nil, explain(ctx, pool, "list", err)
 	}
+	ours := known[len(known)-1].Version
+	if theirs := slices.Max(append(slices.Collect(maps.Keys(applied)), ours)); theirs > ours {
+		return nil, &NewerError{Database: theirs, Program: ours}
+	}
 	for i := range known {
 		known[i].AppliedAt = applied[known[i].Version]
 	}
 	return known, nil
 }
 
-// Current reports whether nothing is pending.
+// Current reports whether nothing is pending. Its error is as for [Status].
 func Current(ctx context.Context, pool *pgxpool.Pool) (bool, error) {
 	all, err := Status(ctx, pool)
 	if err != nil {
@@ -153,8 +160,12 @@ func list() ([]Migration, error) {
 	return all, nil
 }
 
-// withProvider calls f with a provider over the pool's connections.
+// withProvider calls f with a provider over the pool's connections, unless the
+// database is one that only a newer program understands.
 func withProvider(ctx context.Context, pool *pgxpool.Pool, f func(*goose.Provider) error) error {
+	if _, err := Status(ctx, pool); errors.As(err, new(*NewerError)) {
+		return err
+	}
 	if err := ensureSchema(ctx, pool); err != nil {
 		return err
 	}

@@ -204,6 +204,32 @@ func TestSQL(t *testing.T) {
 	}
 }
 
+// What a newer program has migrated is left alone.
+func TestNewerSchemaIsRefused(t *testing.T) {
+	ctx, pool := t.Context(), connect(t, storetest.URL(t))
+	all, err := migrations.Status(ctx, pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest := all[len(all)-1].Version
+	if _, err := pool.Exec(ctx, `INSERT INTO sync.goose_db_version (version_id, is_applied) VALUES ($1, true), ($2, true)`, newest+1, newest+7); err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("the database's schema (version %d) is newer than this program's (%d): use the newer program", newest+7, newest)
+	for name, try := range map[string]func() error{
+		"status":  func() error { _, err := migrations.Status(ctx, pool); return err },
+		"current": func() error { _, err := migrations.Current(ctx, pool); return err },
+		"sql":     func() error { _, err := migrations.SQL(ctx, pool); return err },
+		"up":      func() error { _, err := migrations.Up(ctx, pool); return err },
+		"down":    func() error { _, err := migrations.Down(ctx, pool); return err },
+		"down to": func() error { _, err := migrations.DownTo(ctx, pool, 0); return err },
+	} {
+		if err := try(); err == nil || err.Error() != want {
+			t.Errorf("%s: error %v, want %s", name, err, want)
+		}
+	}
+}
+
 func TestUpSaysWhichGrantIsMissing(t *testing.T) {
 	url := storetest.Empty(t)
 	owner := connect(t, url)

@@ -132,7 +132,7 @@ func onlyLedger(t *testing.T, lines []string) {
 	}
 }
 
-// ledger is goose's own table, which nobody comments.
+// ledger is goose's own table, without the comment that a migration gives it.
 const ledger = "table sync.goose_db_version"
 
 func TestEveryTableAndColumnHasAComment(t *testing.T) {
@@ -142,7 +142,7 @@ func TestEveryTableAndColumnHasAComment(t *testing.T) {
 			object = line
 		}
 		described := strings.HasPrefix(line, "  constraint") || strings.HasPrefix(line, "  index")
-		if object != ledger && !described && !strings.Contains(line, " -- ") {
+		if !described && !strings.Contains(line, " -- ") {
 			t.Errorf("no comment on %s in %s", strings.TrimSpace(line), object)
 		}
 	}

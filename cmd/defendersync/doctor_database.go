@@ -52,7 +52,11 @@ func examineServer(ctx context.Context, r *report, db *database) {
 
 func examineMigrations(ctx context.Context, r *report, c *config, db *database) {
 	all, err := migrations.Status(ctx, db.Pool())
-	if err != nil {
+	switch {
+	case errors.As(err, new(*migrations.NewerError)):
+		r.fail("migrations", "", err, "use the version of defendersync that migrated the database, or a newer one")
+		return
+	case err != nil:
 		r.fail("migrations", "", err, schemaAdvice)
 		return
 	}

@@ -54,6 +54,7 @@ func stageOf(ts *testscript.TestScript) *stage { return ts.Value("stage").(*stag
 //	sim VERB [ARG...]          does something to it: see cmdSim
 //	database [empty]           makes a database, migrated unless empty, and sets DATABASE_URL
 //	reader                     makes the commands connect to it as a role that may only read
+//	newer                      makes it one that a newer program has migrated
 //	hold OWNER                 takes the tenant's lease in that database
 //	port VAR                   puts a free loopback address in VAR
 //	room VAR                   puts a folder that every account can enter in VAR
@@ -63,7 +64,7 @@ func stageOf(ts *testscript.TestScript) *stage { return ts.Value("stage").(*stag
 //	exited CODE                checks how it ended, after wait
 func tenantCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"tenant": cmdTenant, "sim": cmdSim, "database": cmdDatabase, "hold": cmdHold, "reader": cmdReader, "port": cmdPort,
+		"tenant": cmdTenant, "sim": cmdSim, "database": cmdDatabase, "hold": cmdHold, "reader": cmdReader, "newer": cmdNewer, "port": cmdPort,
 		"room": cmdRoom, "await": cmdAwait, "called": cmdCalled, "signal": cmdSignal, "exited": cmdExited,
 	}
 }
@@ -164,6 +165,15 @@ func cmdReader(ts *testscript.TestScript, _ bool, _ []string) {
 	q.Set("options", "-crole="+role)
 	u.RawQuery = q.Encode()
 	ts.Setenv("DATABASE_URL", u.String())
+}
+
+func cmdNewer(ts *testscript.TestScript, _ bool, _ []string) {
+	ctx := context.Background()
+	s, err := store.Open(ctx, ts.Getenv("DATABASE_URL"), 2)
+	ts.Check(err)
+	defer s.Close()
+	_, err = s.Pool().Exec(ctx, `INSERT INTO sync.goose_db_version (version_id, is_applied) VALUES (99999, true)`)
+	ts.Check(err)
 }
 
 func cmdPort(ts *testscript.TestScript, _ bool, args []string) {
