@@ -2,6 +2,7 @@ package defender
 
 import (
 	"net/http"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -14,8 +15,10 @@ const maxMessage = 500 // runes of a service's message that an error repeats
 
 var aadstsCode = regexp.MustCompile(`AADSTS(\d{1,9})\b`)
 
-// parseTokenError turns a refusal of the token endpoint into one sentence.
-func parseTokenError(refused *oauth2.RetrieveError) *TokenError {
+// parseTokenError turns a refusal of the token endpoint into one sentence. What
+// it repeats of the answer has nothing of form in it. Sentences of our own are
+// not searched: to blank a word in one would tell that it is the secret.
+func parseTokenError(refused *oauth2.RetrieveError, form url.Values) *TokenError {
 	e := &TokenError{Status: refused.Response.StatusCode}
 	body, _ := ParseObject(jsontext.Value(refused.Body)) // a proxy's page is no JSON, and then there is no code
 	if codes, _, _ := body.Array("error_codes"); len(codes) > 0 {
@@ -27,6 +30,11 @@ func parseTokenError(refused *oauth2.RetrieveError) *TokenError {
 	e.Advice = advice(e.Code)
 	if e.Advice == "" {
 		e.Advice = firstLine(refused.ErrorDescription)
+		for _, values := range form {
+			for _, v := range values {
+				e.Advice = redact(e.Advice, v)
+			}
+		}
 	}
 	if e.Advice == "" {
 		e.Advice = plainAdvice(e.Status)
@@ -57,13 +65,13 @@ func firstLine(description string) string {
 func plainAdvice(status int) string {
 	switch {
 	case status >= 300 && status < 400:
-		return "it redirects elsewhere, which is not followed: check the login endpoint"
+		return "it redirects elsewhere, which is not followed: check endpoints.login"
 	case status == http.StatusTooManyRequests:
 		return "it is throttling this app: try again later"
 	case status >= 500:
 		return "it is not available: try again later"
 	default:
-		return "the answer holds no error code: check the login endpoint and any proxy in between"
+		return "the answer holds no error code: check endpoints.login and any proxy in between"
 	}
 }
 

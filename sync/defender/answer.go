@@ -34,12 +34,15 @@ type refusal struct {
 func readRefusal(resp *http.Response) refusal {
 	var raw []byte
 	if body, err := plainBody(resp); err == nil {
-		raw, _ = io.ReadAll(io.LimitReader(body, maxErrorBody)) // what came is enough for a message
+		raw, _ = io.ReadAll(newJSONFilter(io.LimitReader(body, maxErrorBody))) // what came is enough for a message
 	}
 	r := refusal{requestID: bounded(resp.Header.Get("request-id"))}
 	o, err := ParseObject(jsontext.Value(raw))
 	if err != nil {
 		r.message = bounded(strings.ToValidUTF8(string(raw), "\uFFFD"))
+		if strings.HasPrefix(r.message, "<") { // a page for people
+			r.message = foreign(resp.Header)
+		}
 		return r
 	}
 	if inner, ok, _ := o.Object("error"); ok {
@@ -66,6 +69,13 @@ func (r *refusal) read(o Object) {
 	if id, ok, _ := o.Text("target"); ok && r.requestID == "" { // the older API's tracking id
 		r.requestID = bounded(id)
 	}
+}
+
+func (r *refusal) String() string {
+	if r.code == "" || r.message == "" {
+		return r.code + r.message
+	}
+	return r.code + ": " + r.message
 }
 
 func (r refusal) statusError(status int) *StatusError {

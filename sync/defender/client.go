@@ -62,7 +62,8 @@ func (c *Client) CloseUntil(until time.Time, message string) {
 // in no order and always with their alerts.
 //
 // Errors are *TokenError, *PermissionError, *ThrottledError, *TooLargeError,
-// *DecodeError, *StatusError, the context's own, or a network error.
+// *DecodeError, *StatusError, *TimeoutError, *LinkError, the context's own, or a
+// network error.
 func (c *Client) Incidents(ctx context.Context, req Request) (*Page, error) {
 	e := olderIncidents()
 	if c.cfg.Dialect == Graph {
@@ -175,7 +176,7 @@ func (c *Client) send(ctx context.Context, e endpoint, u *url.URL) (answer, *fai
 	resp, err := c.cfg.Transport.RoundTrip(c.httpRequest(ctx, u, a.token))
 	c.limiter.answered(place)
 	if err != nil {
-		return a, &failure{err: fmt.Errorf("send: %w", netError(err, c.cfg.Timeout)), again: true}
+		return a, c.timed(ctx, &failure{err: fmt.Errorf("send: %w", netError(err)), again: true})
 	}
 	defer resp.Body.Close()
 	a.status = resp.StatusCode
@@ -183,10 +184,29 @@ func (c *Client) send(ctx context.Context, e endpoint, u *url.URL) (answer, *fai
 		return a, c.refused(resp, e, a.token)
 	}
 	if a.page, err = readPage(resp, c.cfg.MaxBody); err != nil {
-		_, tooLarge := errors.AsType[*TooLargeError](err)
-		return a, &failure{err: err, again: !tooLarge}
+		return a, c.timed(ctx, unreadable(err, a.token))
 	}
 	return a, nil
+}
+
+// timed makes a failure that is the end of the time for one send a
+// *TimeoutError. Time that ran out elsewhere, as on a connection that could not
+// be made, is another thing: it says nothing about the page.
+func (c *Client) timed(ctx context.Context, f *failure) *failure {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		f.err = &TimeoutError{After: c.cfg.Timeout}
+	}
+	return f
+}
+
+// unreadable is the failure of a success whose body could not be read. What
+// it repeats of the body must not hold the token.
+func unreadable(err error, tok *token) *failure {
+	if d, ok := errors.AsType[*DecodeError](err); ok {
+		d.Reason = redact(d.Reason, tok.value)
+	}
+	_, tooLarge := errors.AsType[*TooLargeError](err)
+	return &failure{err: err, again: !tooLarge}
 }
 
 // prepare gets the token and puts the call on record, in this order: a call

@@ -235,12 +235,15 @@ func TestStatusError(t *testing.T) {
 		"header id":        {says(400, `{"error":{"code":"c","message":"m","innerError":{"request-id":"r3"}}}`, "request-id", "h"), StatusError{400, "c", "m", "h"}},
 		"older target":     {says(400, `{"error":{"code":"ODataError","message":"Invalid\r\n OData","target":"t"}}`), StatusError{400, "ODataError", "Invalid OData", "t"}},
 		"not about roles":  {says(403, `{"error":{"code":"DisabledFeature","message":"off"}}`), StatusError{403, "DisabledFeature", "off", ""}},
-		"text":             {says(400, "<html>\n bad \xff</html>"), StatusError{400, "", "<html> bad \uFFFD</html>", ""}},
-		"gateway":          {says(400, `{"statusCode":400,"message":"m"}`), StatusError{400, "", "m", ""}},
-		"string error":     {says(400, `{"error":"c","message":"m"}`), StatusError{400, "c", "m", ""}},
-		"bounded":          {says(400, `{"error":{"message":"`+long+`"}}`), StatusError{400, "", long[:maxMessage] + "…", ""}},
-		"gzip bomb":        {says(400, gzipped(strings.Repeat(" ", 1<<20)), "Content-Encoding", "gzip"), StatusError{400, "", "", ""}},
-		"echoed token":     {says(400, `{"error":{"message":"bad token `+testToken(1)+`"}}`), StatusError{400, "", "bad token [redacted]", ""}},
+		"text":             {says(400, "upstream\n bad \xff"), StatusError{400, "", "upstream bad \uFFFD", ""}},
+		"a proxy's page": {says(400, "\r\n<html>bad</html>", "Content-Type", "text/html; charset=utf-8"),
+			StatusError{400, "", "text/html where JSON should be: a proxy in between may have answered", ""}},
+		"raw control":  {says(400, "\uFEFF{\"error\":{\"code\":\"c\",\"message\":\"a\tb\x00\"}}"), StatusError{400, "c", "a b", ""}},
+		"gateway":      {says(400, `{"statusCode":400,"message":"m"}`), StatusError{400, "", "m", ""}},
+		"string error": {says(400, `{"error":"c","message":"m"}`), StatusError{400, "c", "m", ""}},
+		"bounded":      {says(400, `{"error":{"message":"`+long+`"}}`), StatusError{400, "", long[:maxMessage] + "…", ""}},
+		"gzip bomb":    {says(400, gzipped(strings.Repeat(" ", 1<<20)), "Content-Encoding", "gzip"), StatusError{400, "", "", ""}},
+		"echoed token": {says(400, `{"error":{"message":"bad token `+testToken(1)+`"}}`), StatusError{400, "", "bad token [redacted]", ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake := &wireFake{answer: script(tc.answer)}

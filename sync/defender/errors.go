@@ -44,8 +44,24 @@ type ThrottledError struct {
 }
 
 func (e *ThrottledError) Error() string {
-	return fmt.Sprintf("throttled by the service: try again in %s: %s", e.RetryAfter.Round(time.Second), e.Message)
+	s := fmt.Sprintf("throttled by the service: try again in %s", e.RetryAfter.Round(time.Second))
+	if e.Message != "" {
+		s += ": " + e.Message
+	}
+	return s
 }
+
+// TimeoutError is a call that was sent and whose answer did not come, or did
+// not end, in time, after the retries. Asking for less may help.
+type TimeoutError struct{ After time.Duration }
+
+func (e *TimeoutError) Error() string { return fmt.Sprintf("no answer within %s", e.After) }
+
+// LinkError is a next link that is not followed. Nothing was sent: the same
+// records can be had by their window.
+type LinkError struct{ Reason string }
+
+func (e *LinkError) Error() string { return "next link " + e.Reason }
 
 // TooLargeError is a body over the bound: ask for less.
 type TooLargeError struct{ Limit int64 }

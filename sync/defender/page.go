@@ -23,14 +23,35 @@ func readPage(resp *http.Response, maxBody int64) (*Page, error) {
 	sample := &prefix{max: maxDecodeSample}
 	page, err := decodeBody(resp, maxBody, sample)
 	if err == nil {
-		page.Incomplete = resp.StatusCode == http.StatusPartialContent
+		page.Incomplete = page.Incomplete || resp.StatusCode == http.StatusPartialContent
 		page.ServerTime, _ = http.ParseTime(resp.Header.Get("Date"))
 		return page, nil
 	}
 	if tooLarge, ok := errors.AsType[*TooLargeError](err); ok {
 		return nil, tooLarge
 	}
-	return nil, &DecodeError{Reason: err.Error(), Body: sample.kept}
+	reason := err.Error()
+	if notJSON(sample.kept) {
+		reason = fmt.Sprintf("the service answered %d with %s", resp.StatusCode, foreign(resp.Header))
+	}
+	return nil, &DecodeError{Reason: reason, Body: sample.kept}
+}
+
+// notJSON reports whether a body is something else from its first byte on, such
+// as a page in HTML. An empty one is not.
+func notJSON(body []byte) bool {
+	body = bytes.TrimLeft(bytes.TrimPrefix(body, byteOrderMark), " \t\r\n")
+	for _, literal := range []string{"null", "true", "false"} {
+		if bytes.HasPrefix(body, []byte(literal)) {
+			return false
+		}
+	}
+	return len(body) > 0 && bytes.IndexByte([]byte(`{["-0123456789`), body[0]) < 0
+}
+
+// foreign says of an answer that is not JSON who may have given it.
+func foreign(h http.Header) string {
+	return contentType(h) + " where JSON should be: a proxy in between may have answered"
 }
 
 func decodeBody(resp *http.Response, maxBody int64, sample *prefix) (*Page, error) {
@@ -38,7 +59,8 @@ func decodeBody(resp *http.Response, maxBody int64, sample *prefix) (*Page, erro
 	if err != nil {
 		return nil, err
 	}
-	return decodePage(io.TeeReader(&boundedReader{r: body, left: maxBody, limit: maxBody}, sample))
+	filtered := newJSONFilter(io.TeeReader(body, sample)) // the sample is what was served
+	return decodePage(&boundedReader{r: filtered, left: maxBody, limit: maxBody})
 }
 
 // plainBody undoes the Content-Encoding, which is ours to do because we ask
@@ -59,7 +81,7 @@ func plainBody(resp *http.Response) (io.Reader, error) {
 }
 
 // decodePage reads one OData collection. Its members may come in any order;
-// only value and @odata.nextLink matter.
+// only value, @odata.nextLink and error matter.
 func decodePage(r io.Reader) (*Page, error) {
 	d := jsontext.NewDecoder(r, lenient()...)
 	if k := d.PeekKind(); k != jsontext.KindBeginObject && k != jsontext.KindInvalid {
@@ -68,54 +90,82 @@ func decodePage(r io.Reader) (*Page, error) {
 	if _, err := d.ReadToken(); err != nil {
 		return nil, cutOff(err)
 	}
-	page, found := new(Page), false
+	e := envelope{page: new(Page)}
 	for d.PeekKind() != jsontext.KindEndObject {
-		isValue, err := page.decodeMember(d)
-		if err != nil {
+		if err := e.decodeMember(d); err != nil {
 			return nil, cutOff(err)
 		}
-		found = found || isValue
 	}
 	if _, err := d.ReadToken(); err != nil {
 		return nil, cutOff(err)
-	}
-	if !found {
-		return nil, errors.New("the answer has no value")
 	}
 	if _, err := d.ReadToken(); err == nil {
 		return nil, errors.New("data after the answer")
 	} else if err != io.EOF {
 		return nil, err
 	}
-	return page, nil
+	return e.open()
 }
 
-// decodeMember reads one member of the envelope and reports whether it was
-// the array of records.
-func (p *Page) decodeMember(d *jsontext.Decoder) (bool, error) {
+// envelope is what surrounds the records of an answer.
+type envelope struct {
+	page   *Page
+	found  bool     // there is an array of records
+	failed *refusal // the answer says that something went wrong, for all that it is a success
+}
+
+// open returns the page. An answer that has records and says that something
+// went wrong broke off behind them: they are good, but not all.
+func (e *envelope) open() (*Page, error) {
+	switch {
+	case e.found:
+		e.page.Incomplete = e.failed != nil
+		return e.page, nil
+	case e.failed != nil:
+		return nil, fmt.Errorf("the answer is a success and holds an error: %s", e.failed)
+	}
+	return nil, errors.New("the answer has no value")
+}
+
+// decodeMember reads one member of the envelope.
+func (e *envelope) decodeMember(d *jsontext.Decoder) error {
 	tok, err := d.ReadToken()
 	if err != nil {
-		return false, err
+		return err
 	}
 	switch tok.String() {
 	case "value":
-		return true, p.decodeRecords(d)
+		e.found = true
+		return e.page.decodeRecords(d)
 	case "@odata.nextLink":
+		return e.page.decodeNext(d)
+	case "error":
 		v, err := d.ReadValue()
-		if err != nil {
-			return false, err
+		if o, notObject := ParseObject(v); err == nil && notObject == nil {
+			e.failed = new(refusal)
+			e.failed.read(o)
+		} else if v.Kind() == jsontext.KindString {
+			e.failed = &refusal{message: bounded(unquote(v))}
 		}
-		switch v.Kind() {
-		case jsontext.KindString:
-			p.Next = unquote(v)
-		case jsontext.KindNull:
-		default: // not knowing whether there is more is not the same as there being no more
-			return false, fmt.Errorf("@odata.nextLink: want string, got %s", kindName(v.Kind()))
-		}
-		return false, nil
+		return err
 	default:
-		return false, d.SkipValue()
+		return d.SkipValue()
 	}
+}
+
+func (p *Page) decodeNext(d *jsontext.Decoder) error {
+	v, err := d.ReadValue()
+	if err != nil {
+		return err
+	}
+	switch v.Kind() {
+	case jsontext.KindString:
+		p.Next = unquote(v)
+	case jsontext.KindNull:
+	default: // not knowing whether there is more is not the same as there being no more
+		return fmt.Errorf("@odata.nextLink: want string, got %s", kindName(v.Kind()))
+	}
+	return nil
 }
 
 func (p *Page) decodeRecords(d *jsontext.Decoder) error {

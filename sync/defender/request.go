@@ -104,14 +104,14 @@ func (e endpoint) page(base *url.URL, req Request, d Dialect) (*url.URL, error) 
 func wire(t time.Time) string { return t.UTC().Format(wireTime) }
 
 // follow reads a next link, which is sent as it came, token and all, and so
-// only to the host that the base URL names.
+// only to the host that the base URL names. The error is a *LinkError.
 func follow(base *url.URL, next string) (*url.URL, error) {
 	u, err := url.Parse(next)
 	if err != nil {
-		return nil, errors.New("next link cannot be parsed")
+		return nil, &LinkError{"cannot be parsed"}
 	}
 	if u.User != nil || !sameHost(base, u) {
-		return nil, fmt.Errorf("next link leads to %s://%s, not to %s://%s: it is not followed", u.Scheme, u.Host, base.Scheme, base.Host)
+		return nil, &LinkError{fmt.Sprintf("leads to %s://%s, not to %s://%s: it is not followed", u.Scheme, u.Host, base.Scheme, base.Host)}
 	}
 	u.RawQuery = strings.ReplaceAll(u.RawQuery, " ", "%20") // a bare space would break the request line
 	return u, nil

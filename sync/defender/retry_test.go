@@ -1,10 +1,14 @@
 package defender
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -342,10 +346,90 @@ func TestTimeoutIsNotTheCallersDeadline(t *testing.T) {
 			return nil, req.Context().Err()
 		}}
 		_, err := incidents(t.Context(), newTestClient(t, fake, nil))
-		if err == nil || errors.Is(err, context.DeadlineExceeded) || fake.sent() != maxSends {
+		if !isA[*TimeoutError](err) || errors.Is(err, context.DeadlineExceeded) || fake.sent() != maxSends {
 			t.Errorf("%d sends, err = %v; want %d and no context error", fake.sent(), err, maxSends)
 		}
+		if want := "list incidents: no answer within 2m0s"; err.Error() != want {
+			t.Errorf("err = %q, want %q", err, want)
+		}
 	})
+}
+
+// Only the page's own time that ran out is a *TimeoutError: an answer that
+// never ends is, a connection or a token that could not be had is not.
+func TestTimeoutIsThePages(t *testing.T) {
+	late := func(req *http.Request) (*http.Response, error) {
+		<-req.Context().Done()
+		return nil, req.Context().Err()
+	}
+	for name, tc := range map[string]struct {
+		answer func(*http.Request) (*http.Response, error)
+		token  func(int, *http.Request) (*http.Response, error)
+		want   bool
+		says   string
+	}{
+		"body": {answer: func(req *http.Request) (*http.Response, error) { return stalledBody(req.Context()), nil }, want: true, says: "no answer within 2m0s"},
+		"dial": {answer: func(*http.Request) (*http.Response, error) {
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
+		}, says: "send: dial tcp: i/o timeout"},
+		"token": {token: func(_ int, req *http.Request) (*http.Response, error) { return late(req) }, says: "request token: no answer within 30s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, err := incidents(t.Context(), newTestClient(t, &wireFake{answer: tc.answer, token: tc.token}, nil))
+				if err == nil || isA[*TimeoutError](err) != tc.want || !strings.HasSuffix(err.Error(), tc.says) {
+					t.Errorf("err = %v, want %q, timeout %v", err, tc.says, tc.want)
+				}
+			})
+		})
+	}
+}
+
+func TestErrorsAreSentences(t *testing.T) {
+	html := func(status int) func() *http.Response {
+		return says(status, "<!DOCTYPE html><p>Sign in", "Content-Type", "text/html; charset=utf-8")
+	}
+	for name, tc := range map[string]struct {
+		answer func(*http.Request) (*http.Response, error)
+		want   string
+	}{
+		"connection": {func(*http.Request) (*http.Response, error) { return nil, io.EOF }, "send: the connection was closed before an answer came (EOF)"},
+		"429":        {script(says(429, "", "Retry-After", "400")), "throttled by the service: try again in 6m40s"},
+		"page":       {script(html(200)), "answer could not be decoded: the service answered 200 with text/html where JSON should be: a proxy in between may have answered"},
+		"error page": {script(html(502)), "service answered 502: text/html where JSON should be: a proxy in between may have answered"},
+		"error": {script(says(200, `{"error":{"code":"UnknownError","message":"Backend `+testToken(1)+` is down"}}`)),
+			"answer could not be decoded: the answer is a success and holds an error: UnknownError: Backend [redacted] is down"},
+		"error text": {script(says(200, `{"error":"down"}`)), "answer could not be decoded: the answer is a success and holds an error: down"},
+		"no error":   {script(says(200, `{"error":null}`)), "answer could not be decoded: the answer has no value"},
+		"null":       {script(says(200, "null")), "answer could not be decoded: want an object, got null"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, err := incidents(t.Context(), newTestClient(t, &wireFake{answer: tc.answer}, nil))
+				throttled := name == "429" && err != nil && strings.HasPrefix(err.Error(), "list incidents: "+tc.want) && !strings.HasSuffix(err.Error(), ": ")
+				if err == nil || !throttled && err.Error() != "list incidents: "+tc.want {
+					t.Errorf("err = %v\nwant list incidents: %s", err, tc.want)
+				}
+			})
+		})
+	}
+}
+
+// A wait that nobody asked for is not logged.
+func TestLogOfARetry(t *testing.T) {
+	for header, want := range map[string]bool{"": false, "5": true} {
+		synctest.Test(t, func(t *testing.T) {
+			var out bytes.Buffer
+			fake := &wireFake{answer: script(says(503, "", "Retry-After", header), says(200, emptyPage))}
+			c := newTestClient(t, fake, func(c *Config) { c.Log = slog.New(slog.NewJSONHandler(&out, nil)) })
+			if _, err := incidents(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(out.String(), "retry_after") != want || !strings.Contains(out.String(), "request failed") {
+				t.Errorf("Retry-After %q is logged as %s", header, out.String())
+			}
+		})
+	}
 }
 
 func TestBackoffDoublesUpToItsCap(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -18,10 +19,9 @@ import (
 )
 
 const (
-	refreshEarly   = 5 * time.Minute
-	retryEarly     = time.Minute      // between attempts to replace a token that is still good
-	assumeLifetime = 10 * time.Minute // of a token that does not say
-	tokenTimeout   = 30 * time.Second // for one token request
+	refreshEarly = 5 * time.Minute
+	retryEarly   = time.Minute      // between attempts to replace a token that is still good
+	tokenTimeout = 30 * time.Second // for one token request
 )
 
 // TokenSource holds one tenant's token for one audience, in memory only. All
@@ -135,18 +135,18 @@ func (s *TokenSource) request(ctx context.Context) (*token, *failure) {
 	ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
 	defer cancel()
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, &http.Client{
-		Transport: userAgent{s.cfg.Transport, s.cfg.UserAgent},
+		Transport: tokenTransport{s.cfg.Transport, s.cfg.UserAgent},
 		// A redirect would carry the secret to wherever it points.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	})
 	answer, err := s.grant(form).Token(ctx)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return nil, &failure{err: fmt.Errorf("request token: no answer within %s", tokenTimeout), again: true}
+	}
 	if err != nil {
 		return nil, tokenFailure(err, form, asked)
 	}
-	lifetime := assumeLifetime
-	if !answer.Expiry.IsZero() {
-		lifetime = time.Until(answer.Expiry) // oauth2 counts by the system's clock, which cfg.Now need not be
-	}
+	lifetime := time.Until(answer.Expiry) // oauth2 counts by the system's clock, which cfg.Now need not be
 	expiry := asked.Add(lifetime)
 	return &token{value: answer.AccessToken, expiry: expiry, refresh: expiry.Add(-min(refreshEarly, lifetime/5))}, nil
 }
@@ -173,16 +173,14 @@ func (s *TokenSource) grant(form url.Values) *clientcredentials.Config {
 
 // tokenFailure says what went wrong without repeating anything of form.
 func tokenFailure(err error, form url.Values, now time.Time) *failure {
+	if e, ok := errors.AsType[*TokenError](err); ok { // a success without a token
+		return &failure{err: e, again: true}
+	}
 	refused, ok := errors.AsType[*oauth2.RetrieveError](err)
 	if !ok { // no answer, or one cut short
-		return &failure{err: fmt.Errorf("request token: %w", netError(err, tokenTimeout)), again: true}
+		return &failure{err: fmt.Errorf("request token: %w", netError(err)), again: true}
 	}
-	e := parseTokenError(refused)
-	for _, values := range form {
-		for _, v := range values {
-			e.Advice = redact(e.Advice, v)
-		}
-	}
+	e := parseTokenError(refused, form)
 	f := &failure{err: e, again: e.transient(), throttled: e.Status == http.StatusTooManyRequests}
 	if f.again {
 		f.after = retryAfter(refused.Response.Header, now)
@@ -209,29 +207,14 @@ func (t *token) roles() ([]string, error) {
 	return roles, err
 }
 
-// userAgent adds the User-Agent header to token requests, which oauth2 builds.
-type userAgent struct {
-	next http.RoundTripper
-	name string
-}
-
-func (u userAgent) RoundTrip(req *http.Request) (*http.Response, error) {
-	if u.name != "" {
-		req = req.Clone(req.Context())
-		req.Header.Set("User-Agent", u.name)
-	}
-	return u.next.RoundTrip(req)
-}
-
 // netError makes a transport's error fit to be shown: without the URL that
-// an http.Client repeats, and without the look of the caller's own deadline
-// when it was the timeout of one send.
-func netError(err error, timeout time.Duration) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("no answer within %s", timeout)
-	}
+// an http.Client repeats, and with words for a connection that just ended.
+func netError(err error) error {
 	if ue, ok := errors.AsType[*url.Error](err); ok {
-		return ue.Err
+		err = ue.Err
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("the connection was closed before an answer came (%w)", err)
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -259,8 +260,8 @@ func TestTokenErrors(t *testing.T) {
 		"code in a list":     {401, `{"error_codes":[7000222],"error_description":"x"}`, 7000222, "expired"},
 		"unknown":            {400, described("999999"), 999999, "The thing is wrong."},
 		"unknown, one line":  {400, `{"error_description":"AADSTS999999: Odd. Trace ID: abc Correlation ID: def"}`, 999999, "Odd."},
-		"no code":            {400, `{"error":"invalid_request"}`, 0, "check the login endpoint"},
-		"a proxy's page":     {404, `<html>`, 0, "check the login endpoint"},
+		"no code":            {400, `{"error":"invalid_request"}`, 0, "check endpoints.login"},
+		"a proxy's page":     {404, `<html>`, 0, "check endpoints.login"},
 		"redirect":           {302, ``, 0, "redirects"},
 		"echoed secret":      {400, `{"error_description":"AADSTS1: ` + testSecret + ` is bad"}`, 1, "[redacted] is bad"},
 	} {
@@ -282,6 +283,65 @@ func TestTokenErrors(t *testing.T) {
 				t.Errorf("%d requests, want 1", fake.tokensSent())
 			}
 		})
+	}
+}
+
+// A success without a token is most often a proxy's, or another server's.
+func TestSuccessWithoutAToken(t *testing.T) {
+	for name, tc := range map[string]struct{ kind, body, want string }{
+		"page":     {"text/html; charset=utf-8", "<html>Sign in", "the answer is no JSON object (text/html)"},
+		"text":     {"text/plain", "access_token=x", "the answer is no JSON object (text/plain)"},
+		"array":    {"", "[]", "the answer is no JSON object (no content type)"},
+		"no token": {"application/json", `{"ok":true}`, "the answer holds no access_token (application/json)"},
+		"empty":    {"application/json", `{"access_token":"","expires_in":3600}`, "the answer holds no access_token (application/json)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fake := &wireFake{token: func(int, *http.Request) (*http.Response, error) {
+					return reply(200, tc.body, "Content-Type", tc.kind), nil
+				}}
+				_, err := newTestTokens(t, fake, nil).get(t.Context(), nil)
+				want := "token endpoint answered 200: " + tc.want + ": check endpoints.login and any proxy in between"
+				if err == nil || err.Error() != want {
+					t.Errorf("err = %v\nwant  %s", err, want)
+				}
+			})
+		})
+	}
+}
+
+// A lifetime that cannot be read costs a token's long life, not the token.
+func TestTokenLifetime(t *testing.T) {
+	for served, want := range map[string]time.Duration{
+		`,"expires_in":3600`: time.Hour, `,"expires_in":"3599.5"`: 3599 * time.Second, `,"expires_in":3599.9`: 3599 * time.Second,
+		`,"expires_in":""`: assumeLifetime, `,"expires_in":"soon"`: assumeLifetime, `,"expires_in":null`: assumeLifetime,
+		`,"expires_in":[]`: assumeLifetime, `,"expires_in":0`: assumeLifetime, `,"expires_in":-5`: assumeLifetime, `,"expires_in":"NaN"`: assumeLifetime,
+		`,"expires_in":1e300`: math.MaxInt32 * time.Second, ``: assumeLifetime,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			fake := &wireFake{token: func(int, *http.Request) (*http.Response, error) {
+				return reply(200, "\uFEFF"+`{"token_type":"Bearer","access_token":"abc"`+served+`}`, "Content-Type", "text/plain"), nil
+			}}
+			tok, err := newTestTokens(t, fake, nil).get(t.Context(), nil)
+			if err != nil || tok.value != "abc" || time.Until(tok.expiry) != want || fake.tokensSent() != 1 {
+				t.Errorf("%s: %+v, %v after %d requests; want one for %s", served, tok, err, fake.tokensSent(), want)
+			}
+		})
+	}
+}
+
+// A secret that is a common word is blanked where the service repeats it, and
+// not in our own sentences, which would tell what it is.
+func TestRedactionTellsNoSecret(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret."}`: "AADSTS7000215: the client secret is wrong: ",
+		`{"error":"invalid_client","error_description":"AADSTS999999: wrong is no secret."}`:     "AADSTS999999: [redacted] is no secret.",
+	} {
+		fake := &wireFake{token: func(int, *http.Request) (*http.Response, error) { return reply(401, body), nil }}
+		s := newTestTokens(t, fake, func(c *Config) { c.Credential = Secret(func() (string, error) { return "wrong", nil }) })
+		if _, err := s.get(t.Context(), nil); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("err = %v, want %q", err, want)
+		}
 	}
 }
 
