@@ -7,6 +7,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"defendersync/sync/defender"
+
 	"github.com/spf13/cobra"
 )
 
@@ -58,6 +60,11 @@ func printConfig(w io.Writer, path string, c *config) error {
 		}
 		next := s.Schedule.Next(time.Now()).UTC().Format(time.RFC3339)
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", s.name, s.Schedule, next, s.Start, s.Overlap, s.Settle)
+	}
+	for _, tenant := range c.Tenants {
+		if c.Streams.Alerts.Enabled && tenant.dialect() == defender.Older {
+			fmt.Fprintf(t, "\n%s\thas no stream alerts: on the older API alerts come with their incidents\n", tenant.Name)
+		}
 	}
 	fmt.Fprintf(t, "\ndatabase\t%s\n", databaseSummary(c))
 	fmt.Fprintf(t, "http\t%s\n", httpSummary(c))
