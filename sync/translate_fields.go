@@ -50,14 +50,15 @@ func mergedShapes[R any](shapes ...shape[R]) shape[R] {
 	return all
 }
 
-// setValue sets a column to what get makes of the property.
+// setValue sets a column to what get makes of the property, which may be a part
+// of it and an error about the rest.
 func setValue[R, V any](get func(defender.Object, string) (V, bool, error), set func(*R, V)) setter[R] {
 	return func(x scope, row *R, o defender.Object, name string) {
 		v, ok, err := get(o, name)
-		switch {
-		case err != nil:
+		if err != nil {
 			x.misfit(name, err)
-		case ok:
+		}
+		if ok {
 			set(row, v)
 		}
 	}
@@ -152,7 +153,7 @@ func setMembers[R any](e enumeration, column func(*R) *[]string) setter[R] {
 		if err != nil {
 			x.misfit(name, err)
 		}
-		if err != nil || !ok {
+		if !ok {
 			return
 		}
 		for i, s := range all {

@@ -13,7 +13,7 @@ import (
 // translationVersion is part of every content hash. Raise it when the same
 // document would become different rows: what is stored is then written anew
 // the next time it is served.
-const translationVersion = 1
+const translationVersion = 2
 
 // documentWithout is o as served less the arrays of the given names, which are rows of
 // their own. What stands there instead of an array stays.

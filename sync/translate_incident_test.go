@@ -139,6 +139,34 @@ func TestGraphIncidentWithOlderNames(t *testing.T) {
 	}
 }
 
+// One member that does not fit costs itself, not its list.
+func TestListsKeepWhatFits(t *testing.T) {
+	got, tr := oneIncident(t, defender.Graph, `{"id":"7","lastUpdateDateTime":"2026-01-01T00:00:00Z","customTags":["good",5],"systemTags":[5],
+		"alerts":[{"id":"a","lastUpdateDateTime":"2026-01-01T00:00:00Z","mitreTechniques":["T1",null,5],
+			"evidence":[{"@odata.type":"#microsoft.graph.security.ipEvidence","roles":["Attacker",{}],"tags":["t",[]]}]}]}`)
+	alert := tr.Alerts[0]
+	for name, list := range map[string]struct{ got, want []string }{
+		"customTags": {got.CustomTags, []string{"good"}}, "systemTags": {got.SystemTags, nil}, "mitreTechniques": {alert.MitreTechniques, []string{"T1"}},
+		"roles": {alert.Evidence[0].Roles, []string{"attacker"}}, "tags": {alert.Evidence[0].Tags, []string{"t"}},
+	} {
+		if diff := cmp.Diff(list.want, list.got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+	if !strings.Contains(string(got.Raw), `["good",5]`) || !strings.Contains(string(alert.Raw), `["T1",null,5]`) {
+		t.Errorf("raw has lost a member: %s, %s", got.Raw, alert.Raw)
+	}
+	var changed []string
+	for _, c := range tr.Changes {
+		if c.Change == typeChanged && strings.HasPrefix(c.Detail, "expected array of strings, got array with ") {
+			changed = append(changed, c.Property)
+		}
+	}
+	if diff := cmp.Diff([]string{"customTags", "systemTags", "mitreTechniques", "evidence.roles", "evidence.tags"}, changed); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestIncidentIDs(t *testing.T) {
 	for _, id := range []string{`"81"`, `81`, `"9007199254740993"`, `9007199254740993`} {
 		for _, d := range []struct {

@@ -212,8 +212,9 @@ func (o Object) Object(name string) (Object, bool, error) {
 	return inner, true, nil
 }
 
-// Strings returns an array of strings. Its nulls are left out; an element of
-// another kind is a *TypeError for the whole member.
+// Strings returns the strings of an array. Its nulls are left out, and so are
+// elements of another kind, which are a *TypeError beside the strings. Where all
+// elements are of another kind there is nothing to return but the error.
 func (o Object) Strings(name string) ([]string, bool, error) {
 	elems, ok, err := o.Array(name)
 	if !ok || err != nil {
@@ -226,10 +227,13 @@ func (o Object) Strings(name string) ([]string, bool, error) {
 		case jsontext.KindString:
 			texts = append(texts, unquote(e))
 		default:
-			return nil, false, &TypeError{name, "array of strings", "array with " + kindName(e.Kind())}
+			err = &TypeError{name, "array of strings", "array with " + kindName(e.Kind())}
 		}
 	}
-	return texts, true, nil
+	if err != nil && len(texts) == 0 {
+		return nil, false, err
+	}
+	return texts, true, err
 }
 
 // ParseTime reads an RFC 3339 time with any number of fraction digits (those

@@ -124,6 +124,13 @@ func TestObjectNested(t *testing.T) {
 	if got, ok, err := o.Strings("e"); !ok || err != nil || len(got) != 0 {
 		t.Errorf("Strings(e) = %q, %v, %v; want present and empty", got, ok, err)
 	}
+	mixed := parse(t, `{"m":["a",5,null,{},"b"],"n":[1,[]]}`)
+	if got, ok, err := mixed.Strings("m"); !ok || err == nil || cmp.Diff([]string{"a", "b"}, got) != "" {
+		t.Errorf("Strings(m) = %q, %v, %v; want the strings and an error about the others", got, ok, err)
+	}
+	if got, ok, err := mixed.Strings("n"); ok || err == nil || got != nil {
+		t.Errorf("Strings(n) = %q, %v, %v; want nothing but an error", got, ok, err)
+	}
 	if got, _, err := o.Array("a"); err != nil || len(got) != 2 || string(got[0]) != `{"x":1}` || string(got[1]) != "2" {
 		t.Errorf("Array(a) = %s, %v", got, err)
 	}
