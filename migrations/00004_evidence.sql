@@ -108,7 +108,7 @@ COMMENT ON COLUMN defender.alert_evidence.roles IS 'Roles in the attack, such as
 COMMENT ON COLUMN defender.alert_evidence.detailed_roles IS 'Roles in words. Graph: detailedRoles.';
 COMMENT ON COLUMN defender.alert_evidence.tags IS 'Tags. Graph: tags. Older API: devices.tags.';
 COMMENT ON COLUMN defender.alert_evidence.display_name IS 'Name shown for a mailbox, security group, application or user. Graph: displayName, userAccount.displayName. Older API: mailboxDisplayName, securityGroupName.';
-COMMENT ON COLUMN defender.alert_evidence.host_name IS 'Host name without its domain. Graph: hostName.';
+COMMENT ON COLUMN defender.alert_evidence.host_name IS 'Host name without its domain. Graph: hostName. Older API, and Graph where hostName is empty: the first label of deviceDnsName.';
 COMMENT ON COLUMN defender.alert_evidence.device_dns_name IS 'Fully qualified name of the device. Graph: deviceDnsName. Older API: devices.deviceDnsName.';
 COMMENT ON COLUMN defender.alert_evidence.mde_device_id IS 'Defender for Endpoint id of the device. Graph: mdeDeviceId. Older API: devices.mdatpDeviceId, entities.deviceId.';
 COMMENT ON COLUMN defender.alert_evidence.azure_ad_device_id IS 'Microsoft Entra id of the device. Graph: azureAdDeviceId. Older API: devices.aadDeviceId.';

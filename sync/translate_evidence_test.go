@@ -158,7 +158,7 @@ func TestOlderEvidence(t *testing.T) {
 		}
 	}
 	want := []store.Evidence{
-		{EvidenceType: "device", MDEDeviceID: ptr("24c2"), AzureADDeviceID: ptr("aad"), DeviceDNSName: ptr("h.c"), OSPlatform: ptr("WindowsServer2016"),
+		{EvidenceType: "device", MDEDeviceID: ptr("24c2"), AzureADDeviceID: ptr("aad"), HostName: ptr("h"), DeviceDNSName: ptr("h.c"), OSPlatform: ptr("WindowsServer2016"),
 			Version: ptr("1607"), OSBuild: ptr(int64(14393)), HealthStatus: ptr("active"), RiskScore: ptr("high"), RBACGroupName: ptr("g"),
 			FirstSeenDateTime: instantOf("2020-02-06T14:16:01.933013Z"), Tags: []string{"t"}, DefenderAVStatus: ptr("updated"), OnboardingStatus: ptr("onboarded")},
 		{EvidenceType: "user", AccountName: ptr("u"), DomainName: ptr("d"), UserSID: ptr("S"), AzureADUserID: ptr("aad"), UserPrincipalName: ptr("u@c")},

@@ -17,8 +17,8 @@ var (
 	ipPart       = evidenceColumns("ipAddress countryLetterCode")
 	resourcePart = evidenceColumns("resourceId resourceName? resourceType")
 	userPart     = shape[evidence]{"userAccount": setWithin(accountPart)}
-	devicePart   = evidenceColumns("hostName deviceDnsName mdeDeviceId azureAdDeviceId osPlatform osBuild version healthStatus riskScore" +
-		" onboardingStatus defenderAvStatus rbacGroupName lastIpAddress lastExternalIpAddress firstSeenDateTime")
+	devicePart   = mergedShapes(hostPart, evidenceColumns("mdeDeviceId azureAdDeviceId osPlatform osBuild version healthStatus riskScore"+
+		" onboardingStatus defenderAvStatus rbacGroupName lastIpAddress lastExternalIpAddress firstSeenDateTime"))
 )
 
 // evidencePart is the shape of one property that holds an object.
