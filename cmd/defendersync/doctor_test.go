@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -16,6 +17,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"defendersync/store/storetest"
+	defsync "defendersync/sync"
 	"defendersync/sync/defender"
 )
 
@@ -242,5 +245,33 @@ func TestDoctorKeepsWithinTheLimits(t *testing.T) {
 				t.Errorf("%d calls sent for %d streams", service.calls, len(calls))
 			}
 		})
+	}
+}
+
+// What a worker has called counts, and where that cannot be told nothing is called.
+func TestDoctorCountsWhatIsOnRecord(t *testing.T) {
+	ctx, e := t.Context(), newExam(t)
+	e.db = &database{Store: storetest.New(t)}
+	now := time.Now()
+	for _, ago := range []time.Duration{0, 0, time.Minute, 2 * time.Hour} {
+		if err := e.db.RecordCall(ctx, e.client.TenantID, defsync.QuotaFamily, now.Add(-ago)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := e.client
+	e.count(ctx, &cfg)
+	if err := cfg.OnCall(ctx, now); err != nil || len(cfg.Seed) != 3 {
+		t.Errorf("%d calls known, want the 3 of the last hour; %v", len(cfg.Seed), err)
+	}
+	if _, err := e.db.Pool().Exec(ctx, "DROP TABLE sync.quota"); err != nil {
+		t.Fatal(err)
+	}
+	blind := e.client
+	e.count(ctx, &blind)
+	for name, onCall := range map[string]func(context.Context, time.Time) error{"unread": blind.OnCall, "unwritten": cfg.OnCall} {
+		var unrecorded *recordError
+		if err := onCall(ctx, now); !errors.As(err, &unrecorded) {
+			t.Errorf("%s: error %v, want a recordError", name, err)
+		}
 	}
 }
