@@ -262,12 +262,14 @@ func isolatable(err error) bool {
 	}
 	var large *defender.TooLargeError
 	var decode *defender.DecodeError
-	return errors.As(err, &large) || errors.As(err, &decode)
+	var timeout *defender.TimeoutError
+	return errors.As(err, &large) || errors.As(err, &decode) || errors.As(err, &timeout)
 }
 
 // statusGone is what a next link that the service has forgotten answers with,
-// and an incident that is no more.
+// and an incident that is no more. A link to another host is as good as forgotten.
 func statusGone(err error) bool {
 	var status *defender.StatusError
-	return errors.As(err, &status) && (status.Status == 400 || status.Status == 404 || status.Status == 410)
+	var link *defender.LinkError
+	return errors.As(err, &link) || errors.As(err, &status) && (status.Status == 400 || status.Status == 404 || status.Status == 410)
 }

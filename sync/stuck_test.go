@@ -333,3 +333,35 @@ func TestLinksThatLeadNowhere(t *testing.T) {
 		})
 	}
 }
+
+// A next link to another host is never followed, and does not stay in the way:
+// it was in the resume point, and every later pass failed on it.
+func TestForeignLinkDoesNotStopTheStream(t *testing.T) {
+	records := hourly(3)
+	for i := range 12 {
+		records = append(records, fakeRecord{id: int64(100 + i), at: records[1].at})
+	}
+	b := newBench(t, &fakeSource{limit: 5, ordered: true, records: records})
+	foreign := true
+	b.ep.fetch = func(ctx context.Context, req defender.Request) (*defender.Page, error) {
+		if req.Next == "elsewhere" {
+			return nil, &defender.LinkError{Reason: "leads to another host"}
+		}
+		page, err := b.source.fetch(ctx, req)
+		if foreign && err == nil && page.Next != "" {
+			page.Next = "elsewhere"
+		}
+		return page, err
+	}
+	if err := b.pass(); err != nil {
+		t.Fatal(err)
+	}
+	b.vouched(t)
+	if len(b.ledger.gaps()) == 0 {
+		t.Error("what the link led to is not listed as a gap")
+	}
+	foreign = false
+	b.source.now = b.source.now.Add(time.Minute)
+	b.passes(t)
+	b.complete(t)
+}
