@@ -34,8 +34,12 @@ func CleanText(s string) string {
 // U+0000, lone surrogates and invalid UTF-8 inside strings become U+FFFD, and
 // a number that numeric cannot hold becomes a string of its digits. Every other
 // number keeps its digits. Duplicate names are let through: jsonb keeps the
-// last. The error says where b stops being one JSON value.
+// last. The error says where b stops being one JSON value. A value that is
+// clean already is returned as it is, white space and all.
 func CleanJSON(b []byte) ([]byte, error) {
+	if isClean(b) {
+		return b, nil
+	}
 	b = bytes.ReplaceAll(b, []byte{0}, []byte("\uFFFD"))
 	lenient := []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true), jsontext.PreserveRawStrings(true)}
 	dec := jsontext.NewDecoder(bytes.NewReader(b), lenient...)
@@ -55,6 +59,33 @@ func CleanJSON(b []byte) ([]byte, error) {
 			return nil, fmt.Errorf("store: clean JSON: after the value: %w", err)
 		default:
 			return nil, errors.New("store: clean JSON: more than one value")
+		}
+	}
+}
+
+// isClean reports whether b is one JSON value with nothing in it to clean. It
+// may say no to one that is.
+func isClean(b []byte) bool {
+	if !stringIsClean(b) {
+		return false
+	}
+	dec := jsontext.NewDecoder(bytes.NewBuffer(b), jsontext.AllowDuplicateNames(true))
+	for {
+		var err error
+		if dec.PeekKind() == jsontext.KindNumber {
+			var number jsontext.Value
+			if number, err = dec.ReadValue(); err == nil && !numericHolds(number) {
+				return false
+			}
+		} else {
+			_, err = dec.ReadToken()
+		}
+		if err != nil {
+			return false
+		}
+		if dec.StackDepth() == 0 {
+			_, err = dec.ReadToken()
+			return errors.Is(err, io.EOF)
 		}
 	}
 }

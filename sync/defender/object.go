@@ -36,6 +36,12 @@ func (e *TypeError) Error() string {
 	return fmt.Sprintf("%s: want %s, got %s", e.Name, e.Want, e.Got)
 }
 
+// What ParseObject guesses the number of members from.
+const (
+	memberSize      = 40
+	maxMembersGuess = 32
+)
+
 // ParseObject reads raw, one JSON object with nothing after it. The object's
 // values share raw's memory. Invalid UTF-8 and duplicate names are accepted. A document of another
 // kind is a *TypeError; anything else wrong is a syntax error.
@@ -47,7 +53,10 @@ func ParseObject(raw jsontext.Value) (Object, error) {
 	if _, err := d.ReadToken(); err != nil {
 		return Object{}, fmt.Errorf("parse object: %w", err)
 	}
-	o := Object{fields: make(map[string]jsontext.Value, 32)}
+	// Most members of an incident, an alert or a piece of evidence take about
+	// this many bytes; too small a guess costs a growth, no more.
+	size := min(len(raw)/memberSize, maxMembersGuess)
+	o := Object{names: make([]string, 0, size), fields: make(map[string]jsontext.Value, size)}
 	for d.PeekKind() != jsontext.KindEndObject {
 		if err := o.readMember(d, raw); err != nil {
 			return Object{}, fmt.Errorf("parse object: %w", err)
