@@ -32,7 +32,7 @@ func (p *pass) refused(ctx context.Context, w span, err error) error {
 	case w.width() > tick:
 		return p.narrow(ctx, w.halved())
 	case p.ep.skips:
-		return p.enter(ctx, &atom{At: w.since, Top: smaller(p.ep.limit)})
+		return p.enter(ctx, &atom{At: w.since, Top: smaller(p.ep.limit), Bad: true})
 	default:
 		return p.giveUp(ctx, w, err)
 	}
@@ -126,7 +126,7 @@ func (p *pass) withoutAlerts(ctx context.Context, w span, cause error) error {
 // into its microsecond.
 func (p *pass) enterBare(ctx context.Context, w span, a *answer) error {
 	at := later(w.since, earlier(a.first, w.until.Add(-tick)))
-	p.atom = &atom{At: at, Top: p.ep.limit, Bare: true, Mark: firstRound}
+	p.atom = &atom{At: at, Top: p.ep.limit, Bad: true, Bare: true, Mark: firstRound}
 	var c store.Commit
 	if at.After(p.cursor) {
 		verdict, reason := a.verdict()
@@ -149,6 +149,7 @@ func (p *pass) atomRefused(ctx context.Context, err error) error {
 		return errors.Join(err, alive)
 	}
 	p.expectTrouble()
+	at.Bad = true
 	switch {
 	case at.Top > 1 && at.Next == "":
 		at.Top = smaller(at.Top)
@@ -156,7 +157,7 @@ func (p *pass) atomRefused(ctx context.Context, err error) error {
 	case p.ep.skips:
 		return p.stepOver(ctx, err)
 	case p.ep.bare && !at.Bare:
-		p.atom = &atom{At: at.At, Top: p.ep.limit, Bare: true, Mark: firstRound}
+		p.atom = &atom{At: at.At, Top: p.ep.limit, Bad: true, Bare: true, Mark: firstRound}
 		return p.save(ctx, store.Commit{})
 	default:
 		p.atom = nil
@@ -164,11 +165,18 @@ func (p *pass) atomRefused(ctx context.Context, err error) error {
 	}
 }
 
+// maxDeadLinks is how many microseconds of a pass may be left because their
+// links do not work. Where all are dead it is the service, and not a place.
+const maxDeadLinks = 3
+
 // unlinked begins a microsecond again whose next link the service has
 // forgotten. A link that never works must not stop the stream.
 func (p *pass) unlinked(ctx context.Context, err error) error {
 	at := p.atom
 	if at.Round++; at.Round >= maxRounds {
+		if p.deadLinks++; p.deadLinks > maxDeadLinks {
+			return fmt.Errorf("the links to next pages do not work, in %d places: %w", p.deadLinks, err)
+		}
 		return p.leave(ctx, &answer{}, store.Truncated, "the link to the next page does not work: "+err.Error())
 	}
 	at.Next, at.Skip, at.Pages, at.Mark, at.Partial = "", 0, 0, firstRound, false

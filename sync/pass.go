@@ -45,10 +45,11 @@ type pass struct {
 	clocked bool          // until has been set by the server's clock
 	rises   int           // records seen that are later than the one before; under zero after one that is earlier
 
-	trouble  bool          // a record that makes its answer fail is near: see isolate.go
-	clean    int           // answers in a row that succeeded since
-	calm     time.Duration // width before the trouble
-	stubborn bool          // the record makes answers without alerts fail as well
+	trouble   bool          // a record that makes its answer fail is near: see isolate.go
+	clean     int           // answers in a row that succeeded since
+	calm      time.Duration // width before the trouble
+	deadLinks int           // microseconds left because their links lead nowhere
+	stubborn  bool          // the record makes answers without alerts fail as well
 
 	meter    defender.Meter
 	calls    int64 // of the meter, already counted in a coverage row
@@ -82,6 +83,7 @@ type atom struct {
 	Round int       `json:"round,omitempty"`
 	Ended bool      `json:"ended,omitempty"` // the last page of this round is stored
 	Mark  int64     `json:"mark"`            // Checkpoint.Changed when this round began; under zero in the first
+	Bad   bool      `json:"bad,omitempty"`   // a record that makes its answer fail is in it
 	Bare  bool      `json:"bare,omitempty"`  // without alerts, which follow one incident at a time
 
 	Partial bool `json:"partial,omitempty"` // the service said that something is missing from a page of this round

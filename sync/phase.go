@@ -42,7 +42,9 @@ func (p *pass) window(ctx context.Context) error {
 	switch {
 	case !a.full:
 	case inOrder && a.sorted && a.last.After(w.since):
-		end = earlier(a.last, w.until)
+		if end = earlier(a.last, w.until); p.top == 1 && end.Before(w.until) {
+			p.atom = &atom{At: end, Top: p.ep.limit, Mark: firstRound} // asked for by time, it would come once more
+		}
 	case p.ep.ordered && a.sorted && a.last.After(w.since) && a.last.Before(w.until):
 		return p.shorten(ctx, w, a.last)
 	case p.ep.ordered && a.sorted && a.last.Equal(w.since), w.width() <= tick:
@@ -186,11 +188,13 @@ func (p *pass) leave(ctx context.Context, a *answer, verdict store.Verdict, reas
 	if verdict == store.Complete && p.atom.Partial {
 		verdict, reason = store.Truncated, partialReason
 	}
+	if p.atom.Bad {
+		p.calmDown()
+	}
 	p.atom = nil
-	if p.width > 0 && p.whole > 0 {
+	if p.width > 0 && p.whole > 0 && !p.trouble {
 		p.width = p.whole // what was narrow was the crowd in one microsecond
 	}
-	p.calmDown()
 	return p.advance(ctx, a, end, verdict, reason)
 }
 
