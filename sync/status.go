@@ -34,6 +34,8 @@ type QuotaStatus struct {
 	PerHour         int `json:"per_hour"`
 	RemainingMinute int `json:"remaining_minute"`
 	RemainingHour   int `json:"remaining_hour"`
+
+	BlockedUntil *time.Time `json:"blocked_until"` // no call before this, because the service said so; null when free
 }
 
 // StreamStatus is one stream. Pointers are null before the first pass.
@@ -144,7 +146,11 @@ func (r *statusReader) quota(ctx context.Context, tenantID string, l Limits) (Qu
 		}
 	}
 	q.RemainingMinute, q.RemainingHour = max(l.PerMinute-minute, 0), max(l.PerHour-hour, 0)
-	return q, nil
+	blocked, err := r.store.BlockedUntil(ctx, tenantID)
+	if blocked.After(r.now) {
+		q.BlockedUntil = &blocked
+	}
+	return q, err
 }
 
 func (r *statusReader) stream(ctx context.Context, tenantID string, stream Stream) (StreamStatus, error) {

@@ -39,8 +39,39 @@ tenants:
 			}
 		}
 	}
+	doctorObeys(t, c, db)
 	if calls := sim.Calls(); calls != 1 {
 		t.Errorf("%d calls, want 1", calls)
+	}
+}
+
+// doctorObeys fails unless the doctor's client knows of the wait, and the status
+// shows it.
+func doctorObeys(t *testing.T, c *config, url string) {
+	t.Helper()
+	s, err := store.Open(t.Context(), url, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	cfg, err := c.Tenants[0].clientConfig(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &tenantExam{cfg: c, tenant: c.Tenants[0], client: cfg, db: &database{Store: s}, report: &report{}}
+	client, err := e.newClient(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for stream, err := range e.callAll(t.Context(), client) {
+		if _, ok := errors.AsType[*defender.ThrottledError](err); !ok {
+			t.Errorf("the doctor's call for %s: %v; want it not to be made", stream, err)
+		}
+	}
+	tenant := defsync.Tenant{Name: "contoso", ID: cfg.TenantID}
+	status, err := defsync.ReadStatus(t.Context(), s, []defsync.Tenant{tenant}, nil, time.Now())
+	if err != nil || status.Tenants[0].Quota.BlockedUntil == nil {
+		t.Errorf("status %+v, %v; want it to name the wait", status, err)
 	}
 }
 

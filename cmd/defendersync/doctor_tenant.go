@@ -68,14 +68,24 @@ func (e *tenantExam) run(ctx context.Context) {
 
 // newClient makes a client that tries once and sits out no long wait. Its calls
 // count against the quota like any other's, where the database can record them,
-// and beside those that a worker has made.
+// and beside those that a worker has made. A wait that the service asked a worker
+// for holds here, too.
 func (e *tenantExam) newClient(ctx context.Context) (*defender.Client, error) {
 	cfg := e.client
 	cfg.MaxWait, cfg.Timeout = reachTimeout, callTimeout
-	if e.db != nil && e.db.requireCurrent(ctx, schemaAdvice) == nil {
-		e.count(ctx, &cfg)
+	if e.db == nil || e.db.requireCurrent(ctx, schemaAdvice) != nil {
+		return defender.New(cfg)
 	}
-	return defender.New(cfg)
+	e.count(ctx, &cfg)
+	client, err := defender.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	// A database that cannot say so stops the first call, in count.
+	if until, err := e.db.BlockedUntil(ctx, cfg.TenantID); err == nil && until.After(time.Now()) {
+		client.CloseUntil(until, "the service asked an earlier run to wait until "+until.UTC().Format(time.RFC3339))
+	}
+	return client, nil
 }
 
 // count ties a client to the calls on record. Without them it may make none,

@@ -65,6 +65,9 @@ func printStatus(w io.Writer, s defsync.Status) error {
 	}
 	fmt.Fprintln(t)
 	for _, tenant := range s.Tenants {
+		if until := tenant.Quota.BlockedUntil; until != nil {
+			fmt.Fprintf(t, "%s is not called before %s: the service asked for the wait\n", tenant.Name, clock(until))
+		}
 		for _, st := range tenant.Streams {
 			printTroubles(t, tenant.Name, st)
 		}
