@@ -32,8 +32,8 @@ lint: ## formatting, vet and staticcheck
 	go run $(STATICCHECK) ./...
 
 # Tests of pglocal are about processes, which the detector does not see.
-race: ## tests under the race detector (needs a C compiler)
-	@$(POSTGRES) CGO_ENABLED=1 go test -race $$(go list ./... | grep -v /pglocal)
+race: ## tests under the race detector, with fewer living tenants (needs a C compiler)
+	@$(POSTGRES) CGO_ENABLED=1 go test -race -short -timeout 20m $$(go list ./... | grep -v /pglocal)
 
 bench: ## incidents per second and allocations, through the whole path
 	@$(POSTGRES) go test -run '^$$' -bench . -benchmem ./...
