@@ -116,8 +116,8 @@ func TestCallsOfAnotherWorkerCount(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	second := r.newWorker(t, r.openStore(t), "second").Sync(ctx, "", nil)
-	if n := r.sim.Calls(); n != limit {
-		t.Errorf("two workers made %d calls in one minute, want the %d that are allowed", n, limit)
+	if n := r.sim.Calls(); n <= first || n > limit {
+		t.Errorf("two workers made %d calls in one minute, %d of them the first: want no more than the %d that are allowed", n, first, limit)
 	}
 	if got := second[len(second)-1].Outcome; got != defsync.OutcomeInterrupted {
 		t.Errorf("the second worker's last pass ended %s, want it waiting until it is told to stop", got)

@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 // fakeLeases grants one lease at a time, by the clock of the test's bubble.
 type fakeLeases struct {
+	mu       sync.Mutex
 	owner    string
 	until    time.Time
 	fence    int64
@@ -21,6 +23,8 @@ type fakeLeases struct {
 }
 
 func (f *fakeLeases) Acquire(_ context.Context, tenantID, owner string, ttl time.Duration) (store.Lease, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.owner != owner && time.Now().Before(f.until) {
 		return store.Lease{}, store.ErrLeaseHeld
 	}
@@ -30,6 +34,8 @@ func (f *fakeLeases) Acquire(_ context.Context, tenantID, owner string, ttl time
 }
 
 func (f *fakeLeases) Renew(_ context.Context, lease store.Lease, ttl time.Duration) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.renewals++
 	if f.renewErr != nil {
 		return f.renewErr
@@ -42,9 +48,24 @@ func (f *fakeLeases) Renew(_ context.Context, lease store.Lease, ttl time.Durati
 }
 
 func (f *fakeLeases) Release(context.Context, store.Lease) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.releases++
 	f.until = time.Now()
 	return nil
+}
+
+func (f *fakeLeases) counts() (renewals, releases int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.renewals, f.releases
+}
+
+// steal gives the lease to somebody else.
+func (f *fakeLeases) steal() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fence++
 }
 
 // Streams of a tenant share one lease: the first takes it, the last gives it back.
@@ -64,16 +85,16 @@ func TestStreamsShareOneLease(t *testing.T) {
 			t.Errorf("two streams hold %v and %v", first, second)
 		}
 		time.Sleep(time.Minute) // of the bubble
-		if leases.renewals < 11 {
-			t.Errorf("%d renewals in a minute", leases.renewals)
+		if n, _ := leases.counts(); n < 11 {
+			t.Errorf("%d renewals in a minute", n)
 		}
 		leaveFirst()
-		if leases.releases != 0 {
+		if _, n := leases.counts(); n != 0 {
 			t.Error("released while a stream was still in its pass")
 		}
 		leaveSecond()
-		if leases.releases != 1 {
-			t.Errorf("%d releases, want 1", leases.releases)
+		if _, n := leases.counts(); n != 1 {
+			t.Errorf("%d releases, want 1", n)
 		}
 	})
 }
@@ -87,7 +108,7 @@ func TestLostLeaseEndsThePass(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		leases.fence++ // somebody else
+		leases.steal()
 		<-ctx.Done()
 		if cause := context.Cause(ctx); !errors.Is(cause, store.ErrFenced) {
 			t.Errorf("the pass ended because of %v", cause)
