@@ -1,0 +1,56 @@
+package sync
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"defendersync/store"
+	"defendersync/sync/defender"
+)
+
+// turnLedger says when a page has been committed.
+type turnLedger struct {
+	*fakeLedger
+	open *atomic.Int32
+}
+
+func (l turnLedger) Commit(ctx context.Context, c *store.Commit) (store.Checkpoint, store.Counts, error) {
+	cp, n, err := l.fakeLedger.Commit(ctx, c)
+	l.open.Store(0)
+	return cp, n, err
+}
+
+// Between the request for a page and its commit no other stream of the tenant
+// reads one. Two readings of an alert can carry the same version and another
+// incident; read first and written last, the older one would stay.
+func TestPagesOfATenantPassOneByOne(t *testing.T) {
+	var open atomic.Int32 // pages read and not yet committed
+	var pages sync.Mutex
+	var wg sync.WaitGroup
+	for range 2 {
+		b := newBench(t, &fakeSource{limit: 5, ordered: true, records: hourly(200)})
+		b.ep.fetch = func(ctx context.Context, req defender.Request) (*defender.Page, error) {
+			if !open.CompareAndSwap(0, 1) {
+				t.Error("a page was asked for while another was read and not yet committed")
+			}
+			runtime.Gosched()
+			return b.source.fetch(ctx, req)
+		}
+		p := &pass{stream: b.stream, ep: b.ep, alerts: b.source.alerts, ledger: turnLedger{b.ledger, &open}, pages: &pages,
+			now: func() time.Time { return b.source.now }, started: micro(b.source.now)}
+		wg.Go(func() {
+			err := p.begin(b.source.now)
+			if err == nil {
+				err = p.read(context.Background())
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
