@@ -221,12 +221,19 @@ func (p *pass) ask(ctx context.Context, req defender.Request) (*answer, error) {
 // protocol allows them; a chain without an end is a fault of the service.
 const maxEmpty = 10
 
-// fetch gets the first page that holds a record, or the last.
+// fetch gets the first page that holds a record, or the last. It is incomplete
+// where one on the way was.
 func (p *pass) fetch(ctx context.Context, req defender.Request) (*defender.Page, error) {
+	incomplete := false
 	for range maxEmpty {
 		page, err := p.ep.fetch(defender.ContextWithMeter(ctx, &p.meter), req)
-		if err != nil || len(page.Records) > 0 || page.Next == "" {
-			return page, err
+		if err != nil {
+			return nil, err
+		}
+		incomplete = incomplete || page.Incomplete
+		if len(page.Records) > 0 || page.Next == "" {
+			page.Incomplete = incomplete
+			return page, nil
 		}
 		req.Next = page.Next
 	}

@@ -365,3 +365,22 @@ func TestForeignLinkDoesNotStopTheStream(t *testing.T) {
 	b.passes(t)
 	b.complete(t)
 }
+
+// An empty page that says of itself that something is missing, with a link to
+// the page that has the rest, does not make its window complete.
+func TestEmptyPartialPageIsNotComplete(t *testing.T) {
+	b := newBench(t, &fakeSource{limit: 50, ordered: true, records: hourly(3)})
+	b.ep.fetch = func(ctx context.Context, req defender.Request) (*defender.Page, error) {
+		if req.Next == "" {
+			return &defender.Page{Next: "rest", Incomplete: true, ServerTime: b.source.now}, nil
+		}
+		req.Next = ""
+		return b.source.fetch(ctx, req)
+	}
+	if err := b.pass(); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.ledger.rows) != 3 || len(b.ledger.gaps()) == 0 {
+		t.Errorf("%d rows, %d gaps; want 3 rows, and what is missing as a gap", len(b.ledger.rows), len(b.ledger.gaps()))
+	}
+}
