@@ -232,10 +232,14 @@ func newBench(t reporter, source *fakeSource) *bench {
 	}
 }
 
+// course is the way of a pass that begins now.
+func (b *bench) course() course {
+	return course{stream: b.stream, ledger: b.ledger, now: func() time.Time { return b.source.now }, started: micro(b.source.now), cp: b.ledger.cp, meter: new(defender.Meter)}
+}
+
 // pass makes one pass, as a process of its own would.
 func (b *bench) pass() error {
-	p := &pass{stream: b.stream, ep: b.ep, alerts: b.source.alerts, ledger: b.ledger, now: func() time.Time { return b.source.now },
-		started: micro(b.source.now), pages: new(sync.Mutex), cp: b.ledger.cp}
+	p := &pass{course: b.course(), ep: b.ep, alerts: b.source.alerts, pages: new(sync.Mutex)}
 	if err := p.begin(b.source.now); err != nil {
 		return err
 	}

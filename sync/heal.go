@@ -17,8 +17,8 @@ const maxHealed = 5
 
 // healGaps reads again what an earlier pass had to leave out. Of more than
 // maxHealed it takes any, so that those that stay refused can't hold up the others.
-func (p *pass) healGaps(ctx context.Context, s *store.Store, log *slog.Logger) error {
-	left, err := p.leftOut(ctx, s)
+func healGaps(ctx context.Context, p reading, s *store.Store, log *slog.Logger) error {
+	left, err := p.way().leftOut(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func (p *pass) healGaps(ctx context.Context, s *store.Store, log *slog.Logger) e
 // leftOut lists gaps and the windows of answers in quarantine, which may be no
 // gap: the instant had been read before. What this pass has just tried is not
 // among them.
-func (p *pass) leftOut(ctx context.Context, s *store.Store) ([]span, error) {
+func (p *course) leftOut(ctx context.Context, s *store.Store) ([]span, error) {
 	gaps, err := s.Gaps(ctx, p.cp.TenantID, p.stream.Name)
 	if err != nil {
 		return nil, err

@@ -99,7 +99,7 @@ func (p *pass) alive(ctx context.Context) error {
 // stepped over before it was asked: the service may have gone down since.
 func (p *pass) probe(ctx context.Context) error {
 	empty := time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
-	_, err := p.ep.fetch(defender.ContextWithMeter(ctx, &p.meter), defender.Request{Since: empty, Until: empty.Add(tick), Top: 1})
+	_, err := p.ep.fetch(defender.ContextWithMeter(ctx, p.meter), defender.Request{Since: empty, Until: empty.Add(tick), Top: 1})
 	return err
 }
 

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"defendersync/store"
 	"defendersync/sync/defender"
@@ -40,8 +39,8 @@ func TestPagesOfATenantPassOneByOne(t *testing.T) {
 			runtime.Gosched()
 			return b.source.fetch(ctx, req)
 		}
-		p := &pass{stream: b.stream, ep: b.ep, alerts: b.source.alerts, ledger: turnLedger{b.ledger, &open}, pages: &pages,
-			now: func() time.Time { return b.source.now }, started: micro(b.source.now)}
+		p := &pass{course: b.course(), ep: b.ep, alerts: b.source.alerts, pages: &pages}
+		p.ledger, p.cp = turnLedger{b.ledger, &open}, store.Checkpoint{}
 		wg.Go(func() {
 			err := p.begin(b.source.now)
 			if err == nil {

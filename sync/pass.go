@@ -16,14 +16,9 @@ import (
 // Each of its phases is one answer and one commit; between two phases nothing
 // is held that the checkpoint does not hold too, so a kill costs one answer.
 type pass struct {
-	stream  Stream
-	ep      endpoint
-	alerts  func(ctx context.Context, id, next string) (*defender.Page, error)
-	ledger  ledger
-	lease   store.Lease
-	runID   string
-	now     func() time.Time
-	started time.Time
+	course
+	ep     endpoint
+	alerts func(ctx context.Context, id, next string) (*defender.Page, error)
 
 	// pages is held from the sending of a request to the commit of its answer
 	// by all streams of the tenant that write alerts. Two readings of an alert
@@ -31,44 +26,18 @@ type pass struct {
 	// that was read last has to be written last.
 	pages *sync.Mutex
 
-	cp      store.Checkpoint
-	cursor  time.Time // everything of this span before it is committed
-	until   time.Time // end of this span
-	atom    *atom     // set while one microsecond is being paged
-	pending pending   // alerts to be read before anything else
-	stoodAt time.Time // where the pass began
-	heal    bool      // reading a gap again: the checkpoint stays where it is
+	atom    *atom   // set while one microsecond is being paged
+	pending pending // alerts to be read before anything else
 
-	width   time.Duration // of the next window; 0 is without limit
-	whole   time.Duration // width of the last window that an answer held
-	top     int           // records asked for; smaller while a bad record is being isolated
-	clocked bool          // until has been set by the server's clock
-	rises   int           // records seen that are later than the one before; under zero after one that is earlier
+	whole time.Duration // width of the last window that an answer held
+	top   int           // records asked for; smaller while a bad record is being isolated
+	rises int           // records seen that are later than the one before; under zero after one that is earlier
 
 	trouble   bool          // a record that makes its answer fail is near: see isolate.go
 	clean     int           // answers in a row that succeeded since
 	calm      time.Duration // width before the trouble
 	deadLinks int           // microseconds left because their links lead nowhere
 	stubborn  bool          // the record makes answers without alerts fail as well
-
-	meter    defender.Meter
-	calls    int64 // of the meter, already counted in a coverage row
-	tally    tally
-	progress func(Progress)
-}
-
-// tally is what a pass did so far.
-type tally struct {
-	read int64
-	store.Counts
-}
-
-// Progress is where a pass stands after a commit.
-type Progress struct {
-	Tenant, Stream      string
-	Rows                int64 // records read by this pass
-	Calls               int64
-	From, Cursor, Until time.Time
 }
 
 // atom is the position inside one microsecond that does not fit in one answer,
@@ -110,24 +79,15 @@ type resumePoint struct {
 // begin sets the pass to where the stream stands: at the resume point of a pass
 // that was cut off, else overlap before the watermark.
 func (p *pass) begin(now time.Time) error {
-	if p.cp.Revision == 0 {
-		start := p.stream.Start.Time(now)
-		p.cp.StartTime, p.cp.Watermark, p.cp.NextFrom = start, start, start
-	}
+	p.stand(now, p.stream.Start.Time(now))
 	p.top = p.ep.limit
-	p.width = p.cp.WindowWidth
 	if p.width == 0 && !p.ep.ordered {
 		p.width = firstWidth
 	}
-	p.until = micro(now.Add(-p.stream.Settle))
-	p.cursor = later(p.cp.StartTime, earlier(p.cp.NextFrom, p.cp.Watermark.Add(-p.stream.Overlap)))
 	if err := p.resume(); err != nil {
 		return err
 	}
-	p.stoodAt = p.cursor
-	// At least one request, even where this machine's clock says that there is
-	// nothing to ask for: the server's answer has the time that counts.
-	p.until = later(p.until, p.cursor.Add(tick))
+	p.depart()
 	return nil
 }
 
@@ -226,7 +186,7 @@ const maxEmpty = 10
 func (p *pass) fetch(ctx context.Context, req defender.Request) (*defender.Page, error) {
 	incomplete := false
 	for range maxEmpty {
-		page, err := p.ep.fetch(defender.ContextWithMeter(ctx, &p.meter), req)
+		page, err := p.ep.fetch(defender.ContextWithMeter(ctx, p.meter), req)
 		if err != nil {
 			return nil, err
 		}
@@ -285,24 +245,6 @@ func (p *pass) inOrder(a *answer) bool {
 	return p.rises >= enoughRises
 }
 
-// setClock ends the pass by the server's own clock: this machine's may run
-// ahead, and what it calls the past may still be to come over there.
-func (p *pass) setClock(served time.Time) {
-	if p.clocked || p.heal || served.IsZero() {
-		return
-	}
-	p.clocked = true
-	p.until = micro(served.Add(-p.stream.Settle))
-}
-
-// vouched is how far an answer to a window that ends at end can vouch.
-func (p *pass) vouched(a *answer, end time.Time) time.Time {
-	if a.served.IsZero() || p.heal {
-		return end
-	}
-	return earlier(end, micro(a.served.Add(-p.stream.Settle)))
-}
-
 // advance commits what an answer holds, vouches for [cursor, end) and moves on.
 func (p *pass) advance(ctx context.Context, a *answer, end time.Time, verdict store.Verdict, reason string) error {
 	c := p.take(a)
@@ -316,48 +258,9 @@ func (p *pass) advance(ctx context.Context, a *answer, end time.Time, verdict st
 	return p.save(ctx, c)
 }
 
-// move sets the cursor to end, and with it the begin of the next pass: as far
-// as late records were expected to be in when the answer was served. The begin
-// stays where the cursor has left it behind; so every move has to come here.
-func (p *pass) move(end, served time.Time) {
-	if served.IsZero() {
-		served = p.now()
-	}
-	if !p.heal && !p.cursor.After(p.cp.NextFrom) {
-		lateEdge := micro(served.Add(-p.stream.Settle - p.stream.Overlap))
-		p.cp.NextFrom = later(p.cp.NextFrom, earlier(end, lateEdge))
-	}
-	p.cursor = later(p.cursor, end)
-}
-
-func (p *pass) coverage(end time.Time, rows int64, verdict store.Verdict, reason string) store.Coverage {
-	calls := p.meter.Calls.Load()
-	cov := store.Coverage{From: p.cursor, To: end, Rows: rows, Calls: calls - p.calls, Verdict: verdict, Reason: reason}
-	p.calls = calls
-	return cov
-}
-
 // save commits c with the checkpoint as it now stands.
 func (p *pass) save(ctx context.Context, c store.Commit) error {
-	cp := p.cp
-	cp.WindowWidth = p.width
-	if !p.heal {
-		cp.Watermark = later(cp.Watermark, p.cursor)
-	}
-	if err := p.mark(&cp); err != nil {
-		return err
-	}
-	c.Lease, c.RunID, c.Checkpoint = p.lease, p.runID, cp
-	stored, counts, err := p.ledger.Commit(ctx, &c)
-	if err != nil {
-		return fmt.Errorf("commit %s at %s: %w", p.stream.Name, p.cursor.Format(time.RFC3339Nano), err)
-	}
-	p.cp = stored
-	p.tally.Inserted += counts.Inserted
-	p.tally.Updated += counts.Updated
-	p.tally.Unchanged += counts.Unchanged
-	p.report()
-	return nil
+	return p.commit(ctx, c, p.mark)
 }
 
 // mark writes the resume point, or that the pass has ended. Of a gap that is
@@ -380,14 +283,6 @@ func (p *pass) mark(cp *store.Checkpoint) error {
 	}
 	cp.ResumePoint = b
 	return nil
-}
-
-func (p *pass) report() {
-	if p.progress == nil {
-		return
-	}
-	p.progress(Progress{Stream: p.stream.Name, Rows: p.tally.read, Calls: p.meter.Calls.Load(),
-		From: p.cp.StartTime, Cursor: p.cursor, Until: p.until})
 }
 
 // take is the part of a commit that comes from the answer. Answers that are

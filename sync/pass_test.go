@@ -221,8 +221,8 @@ func TestPartialAnswerIsNotComplete(t *testing.T) {
 func TestPassEndsByTheServersClock(t *testing.T) {
 	for _, off := range []time.Duration{-time.Hour, 0, time.Hour} {
 		b := newBench(t, &fakeSource{limit: 5, ordered: true, records: []fakeRecord{{id: 1, at: fakeNow.Add(-time.Hour)}}})
-		p := &pass{stream: b.stream, ep: b.ep, ledger: b.ledger, now: func() time.Time { return fakeNow.Add(off) },
-			started: micro(fakeNow.Add(off)), pages: new(sync.Mutex), cp: b.ledger.cp}
+		p := &pass{course: b.course(), ep: b.ep, pages: new(sync.Mutex)}
+		p.now, p.started = func() time.Time { return fakeNow.Add(off) }, micro(fakeNow.Add(off))
 		if err := p.begin(fakeNow.Add(off)); err != nil {
 			t.Fatal(err)
 		}

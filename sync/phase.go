@@ -55,7 +55,7 @@ func (p *pass) window(ctx context.Context) error {
 	p.whole = w.width()
 	p.widen(w, a)
 	verdict, reason := a.verdict()
-	vouched := p.vouched(a, end)
+	vouched := p.vouched(a.served, end)
 	if vouched.Before(end) {
 		p.until = earlier(p.until, vouched) // the server's present: nothing more to be had in this pass
 	}
@@ -210,7 +210,7 @@ func idsOf(a *answer) []string {
 // pendingAlerts reads the alerts of one incident that did not come with it.
 func (p *pass) pendingAlerts(ctx context.Context) error {
 	id := p.pending.IDs[0]
-	page, err := p.alerts(defender.ContextWithMeter(ctx, &p.meter), id, p.pending.Next)
+	page, err := p.alerts(defender.ContextWithMeter(ctx, p.meter), id, p.pending.Next)
 	if err != nil {
 		return p.alertsRefused(ctx, err)
 	}

@@ -17,8 +17,7 @@ import (
 
 // passWith makes one pass of b that reads the alerts of incidents by read.
 func (b *bench) passWith(read func(ctx context.Context, id, next string) (*defender.Page, error)) error {
-	p := &pass{stream: b.stream, ep: b.ep, alerts: read, ledger: b.ledger, now: func() time.Time { return b.source.now },
-		started: micro(b.source.now), pages: new(sync.Mutex), cp: b.ledger.cp}
+	p := &pass{course: b.course(), ep: b.ep, alerts: read, pages: new(sync.Mutex)}
 	if err := p.begin(b.source.now); err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 
 // warning says so when the stream has been quieter than it can be by itself: a
 // revoked licence or a filtered view looks just like a quiet tenant.
-func (p *pass) warning(ctx context.Context, s *store.Store) (string, error) {
+func (p *course) warning(ctx context.Context, s *store.Store) (string, error) {
 	ledger, err := s.Coverage(ctx, p.cp.TenantID, p.stream.Name, p.cp.StartTime, p.cp.Watermark)
 	if err != nil {
 		return "", err

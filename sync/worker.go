@@ -229,19 +229,18 @@ func (w *Worker) pass(ctx context.Context, lease store.Lease, t *tenantState, s 
 		w.log(r, log)
 		return r
 	}
-	p, err := w.newPass(ctx, lease, t, s, run)
+	p, err := w.newPass(ctx, errand{lease, t, s, run})
 	if err == nil {
 		err = p.read(ctx)
 	}
 	if err == nil {
-		r.Warning, err = p.warning(ctx, w.cfg.Store)
+		r.Warning, err = p.way().warning(ctx, w.cfg.Store)
 	}
 	if err == nil && heal {
-		err = p.healGaps(ctx, w.cfg.Store, log)
+		err = healGaps(ctx, p, w.cfg.Store, log)
 	}
 	if p != nil {
-		r.Read, r.Counts, r.Calls = p.tally.read, p.tally.Counts, p.meter.Calls.Load()
-		r.Throttled = time.Duration(p.meter.Throttled.Load())
+		r.count(p.way())
 	}
 	r.Elapsed = time.Since(began)
 	if err != nil {
@@ -253,22 +252,45 @@ func (w *Worker) pass(ctx context.Context, lease store.Lease, t *tenantState, s 
 	return r
 }
 
-func (w *Worker) newPass(ctx context.Context, lease store.Lease, t *tenantState, s Stream, run store.Run) (*pass, error) {
-	ep, err := t.endpoint(s.Name)
+// count takes over what the pass did.
+func (r *Result) count(p *course) {
+	r.Read, r.Counts, r.Calls = p.tally.read, p.tally.Counts, p.meter.Calls.Load()
+	r.Throttled = time.Duration(p.meter.Throttled.Load())
+}
+
+// errand is what one pass is made for.
+type errand struct {
+	lease  store.Lease
+	tenant *tenantState
+	stream Stream
+	run    store.Run
+}
+
+func (w *Worker) newPass(ctx context.Context, e errand) (reading, error) {
+	ep, err := e.tenant.endpoint(e.stream.Name)
 	if err != nil {
 		return nil, err
 	}
-	cp, err := w.cfg.Store.Checkpoint(ctx, t.ID, s.Name)
-	if err != nil {
+	p := &pass{ep: ep, alerts: e.tenant.Source.IncidentAlerts, pages: &e.tenant.pages}
+	if p.course, err = w.newCourse(ctx, e); err != nil {
 		return nil, err
 	}
-	cp.TenantID, cp.Stream = t.ID, s.Name
-	p := &pass{stream: s, ep: ep, alerts: t.Source.IncidentAlerts, ledger: w.cfg.Store, lease: lease, runID: run.RunID,
-		now: w.cfg.Now, started: run.StartedAt, pages: &t.pages, cp: cp}
+	return p, p.begin(e.run.StartedAt)
+}
+
+// newCourse is what a pass of any kind needs to know.
+func (w *Worker) newCourse(ctx context.Context, e errand) (course, error) {
+	cp, err := w.cfg.Store.Checkpoint(ctx, e.tenant.ID, e.stream.Name)
+	if err != nil {
+		return course{}, err
+	}
+	cp.TenantID, cp.Stream = e.tenant.ID, e.stream.Name
+	c := course{stream: e.stream, ledger: w.cfg.Store, lease: e.lease, runID: e.run.RunID, now: w.cfg.Now, started: e.run.StartedAt,
+		cp: cp, meter: new(defender.Meter)}
 	if w.cfg.Progress != nil {
-		p.progress = func(g Progress) { g.Tenant = t.Name; w.cfg.Progress(g) }
+		c.progress = func(g Progress) { g.Tenant = e.tenant.Name; w.cfg.Progress(g) }
 	}
-	return p, p.begin(run.StartedAt)
+	return c, nil
 }
 
 // coverageDetail is how long sync.coverage keeps one row per window; older
