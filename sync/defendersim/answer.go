@@ -19,6 +19,7 @@ type answer struct {
 	header http.Header
 	body   []byte
 	page   *page
+	rows   *rowPlaces // where the rows are in the body of a hunting answer
 }
 
 type page struct {

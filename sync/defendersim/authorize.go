@@ -13,6 +13,10 @@ func (e Endpoint) required() []string {
 		return []string{"SecurityIncident.Read.All", "SecurityIncident.ReadWrite.All"}
 	case OlderIncidents, OlderIncident:
 		return []string{"Incident.Read.All", "Incident.ReadWrite.All"}
+	case Hunting:
+		return []string{"ThreatHunting.Read.All"}
+	case OlderHunting:
+		return []string{"AdvancedHunting.Read.All"}
 	}
 	return []string{"SecurityAlert.Read.All", "SecurityAlert.ReadWrite.All", "SecurityIncident.Read.All", "SecurityIncident.ReadWrite.All"}
 }

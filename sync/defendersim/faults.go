@@ -32,11 +32,12 @@ const (
 	// FaultSlow waits for Delay, then answers as usual.
 	FaultSlow
 	// FaultPartial answers 206 with a Warning header, and the last record of
-	// the page is missing.
+	// the page, or row of a hunting answer, is missing.
 	FaultPartial
 	// FaultForeignNext sends the client to another host for the next page.
 	FaultForeignNext
-	// FaultDuplicate serves the first record of the page twice.
+	// FaultDuplicate serves the first record of the page, or the first row of
+	// a hunting answer, twice.
 	FaultDuplicate
 )
 
@@ -47,8 +48,9 @@ type Fault struct {
 	// endpoint, not the token's; a nil Match is any request.
 	Endpoint Endpoint
 	Match    func(*http.Request) bool
-	Skip     int // that many of the chosen requests pass first
-	Times    int // that many are hit then; 0 means all
+	Query    func(kql, timespan string) bool // of hunting queries; no other request when it is not nil
+	Skip     int                             // that many of the chosen requests pass first
+	Times    int                             // that many are hit then; 0 means all
 
 	Status     int // of FaultStatus; 0 means 500
 	Body       string
@@ -103,6 +105,9 @@ func (fs *faults) take(c *call) *Fault {
 
 func (f *Fault) chooses(c *call) bool {
 	if f.Endpoint != c.endpoint && (f.Endpoint != "" || c.endpoint == Token) {
+		return false
+	}
+	if f.Query != nil && !(c.hunting() && f.Query(c.hunt.Query, c.hunt.Timespan)) {
 		return false
 	}
 	return f.Match == nil || f.Match(c.Request)
@@ -167,12 +172,14 @@ func (f *Fault) status(c *call) *answer {
 // spoil changes a real answer that holds a page.
 func (f *Fault) spoil(a *answer) {
 	if f == nil || a.page == nil {
+		if f != nil && a.rows != nil {
+			f.spoilRows(a)
+		}
 		return
 	}
 	switch n := len(a.page.records); f.Kind {
 	case FaultPartial:
-		a.status = http.StatusPartialContent
-		a.set("Warning", `199 - "Microsoft/MDATP/504/10000"`)
+		a.partial()
 		a.page.records = a.page.records[:max(0, n-1)]
 	case FaultDuplicate:
 		if n > 0 {
@@ -181,6 +188,27 @@ func (f *Fault) spoil(a *answer) {
 	case FaultForeignNext:
 		a.page.next = "https://graph.attacker.example/v1.0/security/incidents?$skip=50"
 	}
+}
+
+// spoilRows does it to a hunting answer.
+func (f *Fault) spoilRows(a *answer) {
+	r := a.rows
+	switch f.Kind {
+	case FaultPartial:
+		a.partial()
+		a.body = slices.Delete(a.body, r.last, r.end)
+	case FaultDuplicate:
+		if r.first < r.second {
+			again := append(slices.Clone(a.body[r.first:r.second]), ',')
+			a.body = slices.Insert(a.body, r.first, again...)
+		}
+	}
+}
+
+// partial marks an answer as one that lacks what one of the sources has.
+func (a *answer) partial() {
+	a.status = http.StatusPartialContent
+	a.set("Warning", `199 - "Microsoft/MDATP/504/10000"`)
 }
 
 func (f *Fault) truncates() bool { return f != nil && f.Kind == FaultTruncated }

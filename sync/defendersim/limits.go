@@ -16,6 +16,15 @@ type Limits struct {
 	AlertsPerMinute                      int // everything else about alerts
 	TokensPerMinute                      int
 
+	HuntingPerMinute int // hunting queries, of both dialects
+	// HuntingCPU is how much processing hunting queries may use in each
+	// quarter of an hour by the clock; the one that crosses it still runs.
+	// [HuntCost] is what a query uses.
+	HuntingCPU time.Duration
+	// HuntingRetryAfter adds the header to the refusal for want of CPU, whose
+	// body names the wait in any case.
+	HuntingRetryAfter bool
+
 	// NoRetryAfter leaves the header out, on the older API only: its body
 	// says how long to wait.
 	NoRetryAfter bool
@@ -23,7 +32,8 @@ type Limits struct {
 
 // DocumentedLimits are the quotas that Microsoft publishes.
 func DocumentedLimits() Limits {
-	return Limits{IncidentsPerMinute: 50, IncidentsPerHour: 1500, IncidentPerMinute: 100, IncidentPerHour: 1500, AlertsPerMinute: 150}
+	return Limits{IncidentsPerMinute: 50, IncidentsPerHour: 1500, IncidentPerMinute: 100, IncidentPerHour: 1500, AlertsPerMinute: 150,
+		HuntingPerMinute: 45}
 }
 
 // quota counts by sliding window, the strictest reading of "per minute".
@@ -31,6 +41,7 @@ type quota struct {
 	mu           sync.Mutex
 	noRetryAfter bool
 	windows      map[Endpoint][]*window
+	hunting      huntBudget
 }
 
 type window struct {
@@ -43,9 +54,11 @@ func newQuota(l Limits) *quota {
 	incidents := windows(l.IncidentsPerMinute, l.IncidentsPerHour)
 	incident := windows(l.IncidentPerMinute, l.IncidentPerHour)
 	alerts := windows(l.AlertsPerMinute, 0)
-	return &quota{noRetryAfter: l.NoRetryAfter, windows: map[Endpoint][]*window{
+	hunting := windows(l.HuntingPerMinute, 0)
+	return &quota{noRetryAfter: l.NoRetryAfter, hunting: huntBudget{max: l.HuntingCPU, retryAfter: l.HuntingRetryAfter}, windows: map[Endpoint][]*window{
 		Incidents: incidents, OlderIncidents: incidents, IncidentByID: incident, OlderIncident: incident,
 		Alerts: alerts, AlertByID: alerts, IncidentAlerts: alerts, Token: windows(l.TokensPerMinute, 0),
+		Hunting: hunting, OlderHunting: hunting,
 	}}
 }
 

@@ -16,7 +16,9 @@ type RequestRecord struct {
 	Path     string
 	RawQuery string
 	Header   http.Header // without Authorization
-	Status   int         // 0 while it is being answered, or when it was cut off before
+	Query    string      // KQL, of a hunting query whose body could be read
+	Timespan string
+	Status   int // 0 while it is being answered, or when it was cut off before
 }
 
 // maxLog bounds the request log of a Sim that runs for long: the older half
@@ -51,7 +53,7 @@ func (l *requestLog) begin(c *call) {
 	h := c.Header.Clone()
 	h.Del("Authorization")
 	l.records = append(l.records, RequestRecord{Seq: c.seq, Time: c.at, Endpoint: c.endpoint, Method: c.Method,
-		Path: c.URL.Path, RawQuery: c.URL.RawQuery, Header: h})
+		Path: c.URL.Path, RawQuery: c.URL.RawQuery, Header: h, Query: c.hunt.Query, Timespan: c.hunt.Timespan})
 }
 
 func (l *requestLog) end(seq, status int) {

@@ -26,6 +26,12 @@ type Options struct {
 	MaxSkip   int    // a deeper $skip is answered with 400; 0 means no limit
 	Limits    Limits // quotas; none by default
 
+	Hunting           *HuntTables  // what advanced hunting answers from; nil means no tables
+	HuntCap           int          // rows in one answer, more are cut off without a sign; 0 means 100,000
+	HuntMaxBytes      int64        // a longer answer is an error; 0 means 50 MB
+	HuntEncoding      HuntEncoding // what the documentation leaves open
+	HuntRejectPrelude bool         // a let that shadows a table is an error
+
 	// ExpandLimit makes $expand=alerts answer 500 for an incident with more
 	// alerts than that; 0 means never. Poison does it for chosen incidents.
 	ExpandLimit int
@@ -52,6 +58,8 @@ const (
 	AlertByID      Endpoint = "alert"           // /v1.0/security/alerts_v2/{id}
 	OlderIncidents Endpoint = "older_incidents" // /api/incidents
 	OlderIncident  Endpoint = "older_incident"  // /api/incidents/{id}
+	Hunting        Endpoint = "hunting"         // /v1.0/security/runHuntingQuery
+	OlderHunting   Endpoint = "older_hunting"   // /api/advancedhunting/run
 )
 
 // Sim is the simulated tenant. It is safe for concurrent use.
@@ -94,12 +102,20 @@ func New(opt Options) *Sim {
 	if opt.Now != nil {
 		s.now = opt.Now
 	}
+	if opt.Hunting == nil {
+		s.opt.Hunting = NewHunting()
+	}
+	s.opt.HuntCap = cmp.Or(opt.HuntCap, defaultHuntCap)
+	s.opt.HuntMaxBytes = cmp.Or(opt.HuntMaxBytes, defaultHuntMaxBytes)
 	s.opt.ClientID = cmp.Or(opt.ClientID, "2f9d1c5e-6b7a-4e83-a1d4-5c0b9e8f7a61")
 	s.opt.TokenLifetime = cmp.Or(opt.TokenLifetime, 3599*time.Second)
 	s.secret = cmp.Or(opt.Secret, "sim~Secret.Value~1")
 	s.SetRoles(opt.GraphRoles, opt.OlderRoles)
 	return s
 }
+
+// Hunting is what the Sim answers hunting queries from.
+func (s *Sim) Hunting() *HuntTables { return s.opt.Hunting }
 
 // World is what the Sim serves; nil when it serves documents.
 func (s *Sim) World() *World { return s.world }
@@ -126,7 +142,11 @@ type call struct {
 	seq      int    // of the request, from 1
 	n        int    // of the API request, from 1; 0 for the token endpoint
 	at       time.Time
+	hunt     huntRequest // of a hunting query
 }
+
+// hunting tells whether the request is a hunting query.
+func (c *call) hunting() bool { return c.endpoint == Hunting || c.endpoint == OlderHunting }
 
 // older tells which dialect errors are answered in.
 func (c *call) older() bool { return strings.HasPrefix(c.URL.Path, "/api/") }
@@ -146,6 +166,8 @@ func route(r *http.Request) (Endpoint, string) {
 		if r.Method == http.MethodPost {
 			return Token, at(0)
 		}
+	case r.Method == http.MethodPost:
+		return huntRoute(r.URL.Path), ""
 	case r.Method != http.MethodGet:
 	case at(0) == "v1.0" && at(1) == "security" && at(2) == "incidents":
 		return pathEnd(n-3, at(3), at(4), Incidents, IncidentByID)
@@ -174,6 +196,9 @@ func pathEnd(n int, id, rest string, all, one Endpoint) (Endpoint, string) {
 func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{Request: r, at: s.now()}
 	c.endpoint, c.id = route(r)
+	if c.hunting() {
+		c.readHunt()
+	}
 	s.log.begin(c)
 	if s.opt.OnRequest != nil && c.n > 0 {
 		s.opt.OnRequest(c.n)
@@ -224,6 +249,8 @@ func (s *Sim) answer(c *call) *answer {
 		return a
 	}
 	switch c.endpoint {
+	case Hunting, OlderHunting:
+		return s.huntAnswer(c)
 	case Incidents:
 		return s.list(c, &graphIncidentList)
 	case Alerts:

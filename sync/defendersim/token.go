@@ -32,10 +32,10 @@ const (
 // out keep the old ones. Nil stands for those that a reader needs.
 func (s *Sim) SetRoles(graph, older []string) {
 	if graph == nil {
-		graph = []string{"SecurityIncident.Read.All", "SecurityAlert.Read.All"}
+		graph = []string{"SecurityIncident.Read.All", "SecurityAlert.Read.All", "ThreatHunting.Read.All"}
 	}
 	if older == nil {
-		older = []string{"Incident.Read.All"}
+		older = []string{"Incident.Read.All", "AdvancedHunting.Read.All"}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

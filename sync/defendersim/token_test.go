@@ -98,7 +98,7 @@ func TestTokenShapes(t *testing.T) {
 		t.Fatal(err)
 	}
 	roles, _ := claims["roles"].([]any)
-	if claims["aud"] != olderScope || claims["tid"] != c.TenantID || claims["appid"] != c.ClientID || len(roles) != 1 || roles[0] != "Incident.Read.All" {
+	if claims["aud"] != olderScope || claims["tid"] != c.TenantID || claims["appid"] != c.ClientID || len(roles) != 2 || roles[0] != "Incident.Read.All" {
 		t.Errorf("claims %v", claims)
 	}
 	if claims["exp"].(float64)-claims["iat"].(float64) != 90 {
