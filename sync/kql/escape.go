@@ -1,0 +1,3 @@
+package kql
+
+func (q *Query) escapes(own map[string]int) []string { return nil }

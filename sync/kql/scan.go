@@ -1,0 +1,112 @@
+package kql
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// instant is how times are written on the wire: UTC, in the ticks of 100 ns
+// that the source counts in, rounded down.
+const instant = "2006-01-02T15:04:05.0000000Z"
+
+// Slice is one of Of parts of a window, chosen by a hash of the whole row. It
+// is for an instant with more rows than one answer holds, which time can't
+// divide any further. The zero Slice is the whole.
+type Slice struct{ Of, At int }
+
+// Scan reads a whole table, or as much of it as one window and slice hold.
+type Scan struct {
+	Table        string
+	Time         string    // the column the window is about; "" for a table without one
+	Since, Until time.Time // half open; both zero: no window
+	Slice        Slice
+	Drop         []string // columns that are not fetched
+}
+
+// Text is the query. Each line is there only when it is needed.
+func (s Scan) Text() string {
+	lines := s.source()
+	if len(s.Drop) > 0 {
+		columns := make([]string, len(s.Drop))
+		for i, c := range s.Drop {
+			columns[i] = name(c)
+		}
+		lines = append(lines, "| project-away "+strings.Join(columns, ", "))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// CountText counts the rows that Text would fetch: per hour in the column Hour,
+// or all of them where there is no time to count by.
+func (s Scan) CountText() string {
+	count := "| summarize Rows = count()"
+	if s.Time != "" {
+		count += " by Hour = bin(" + name(s.Time) + ", 1h)"
+	}
+	return strings.Join(append(s.source(), count), "\n")
+}
+
+// source is the table, the window and the slice.
+func (s Scan) source() []string {
+	lines := []string{name(s.Table)}
+	if s.Time != "" && !(s.Since.IsZero() && s.Until.IsZero()) {
+		lines = append(lines, "| "+within(s.Time, s.Since, s.Until))
+	}
+	if s.Slice.Of > 0 {
+		lines = append(lines, fmt.Sprintf("| where hash(tostring(pack_all()), %d) == %d", s.Slice.Of, s.Slice.At))
+	}
+	return lines
+}
+
+// within is the filter of a half-open window.
+func within(column string, since, until time.Time) string {
+	c := name(column)
+	return fmt.Sprintf("where %s >= datetime(%s) and %s < datetime(%s)", c, since.UTC().Format(instant), c, until.UTC().Format(instant))
+}
+
+// name writes the name of a table or column, in brackets and quotes unless it
+// is a plain identifier.
+func name(s string) string {
+	if plain(s) {
+		return s
+	}
+	var b strings.Builder
+	b.WriteString("['")
+	for _, r := range s {
+		switch {
+		case r == '\'' || r == '\\':
+			b.WriteRune('\\')
+			b.WriteRune(r)
+		case r < ' ' || r == 0x7f || r == 0x2028 || r == 0x2029: // would end the line, and the string with it
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteString("']")
+	return b.String()
+}
+
+func plain(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		letter := c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return s != "" && !reserved[s]
+}
+
+// reserved are the words that can't stand for a column without brackets.
+var reserved = words(`and or in has contains startswith endswith between like by on of to step let set true false null`)
+
+// words makes a set of a list that is easier to read as one.
+func words(list string) map[string]bool {
+	set := make(map[string]bool)
+	for _, w := range strings.Fields(list) {
+		set[w] = true
+	}
+	return set
+}
