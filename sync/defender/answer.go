@@ -20,6 +20,8 @@ var (
 	missingRoles = regexp.MustCompile(`API required roles:\s*(.*?),?\s*application roles:\s*(.*)$`)
 	// "You can send requests again in 8 seconds."
 	againIn = regexp.MustCompile(`again in (\d{1,6}) (second|minute|hour)`)
+	// "You can run queries again in 00:08:00."
+	againInClock = regexp.MustCompile(`again in (\d{1,3}):(\d{2}):(\d{2})`)
 	// "maximum allowed 45 per 00:01:00"
 	perWindow = regexp.MustCompile(`per (\d{1,3}):(\d{2}):(\d{2})`)
 )
@@ -27,6 +29,7 @@ var (
 // refusal is what an answer that is no success says.
 type refusal struct {
 	code, message, requestID string
+	foreign                  bool // it is no JSON, and so hardly the service's own
 }
 
 // readRefusal reads an error answer through a small limit. Both dialects wrap
@@ -39,7 +42,7 @@ func readRefusal(resp *http.Response) refusal {
 	r := refusal{requestID: bounded(resp.Header.Get("request-id"))}
 	o, err := ParseObject(jsontext.Value(raw))
 	if err != nil {
-		r.message = bounded(strings.ToValidUTF8(string(raw), "\uFFFD"))
+		r.message, r.foreign = bounded(strings.ToValidUTF8(string(raw), "\uFFFD")), true
 		if strings.HasPrefix(r.message, "<") { // a page for people
 			r.message = foreign(resp.Header)
 		}
@@ -116,11 +119,33 @@ func messageWait(message string) time.Duration {
 		unit := map[string]time.Duration{"second": time.Second, "minute": time.Minute, "hour": time.Hour}[m[2]]
 		return min(time.Duration(atoi(m[1]))*unit, maxRetryAfter)
 	}
-	if m := perWindow.FindStringSubmatch(message); m != nil {
-		window := time.Duration(atoi(m[1]))*time.Hour + time.Duration(atoi(m[2]))*time.Minute + time.Duration(atoi(m[3]))*time.Second
-		return min(window, maxRetryAfter)
+	for _, clock := range []*regexp.Regexp{againInClock, perWindow} {
+		if m := clock.FindStringSubmatch(message); m != nil {
+			window := time.Duration(atoi(m[1]))*time.Hour + time.Duration(atoi(m[2]))*time.Minute + time.Duration(atoi(m[3]))*time.Second
+			return min(window, maxRetryAfter)
+		}
 	}
 	return 0
+}
+
+// aboutCPU reports whether the text of a 429 speaks of the processing
+// resources that a tenant's hunting shares, not of a number of calls.
+func aboutCPU(message string) bool {
+	return strings.Contains(strings.ToLower(message), "processing resources")
+}
+
+const (
+	cpuCycle  = 15 * time.Minute // after which the service gives a tenant its processing resources anew
+	cpuJitter = 10 * time.Second // so that not everybody who waited for it begins at once
+)
+
+// quarterWait is how long the cycle still goes, by the server's clock where the
+// answer shows it, and a little more.
+func quarterWait(h http.Header, now time.Time) time.Duration {
+	if server, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = server
+	}
+	return now.Truncate(cpuCycle).Add(cpuCycle).Sub(now) + jitter(cpuJitter)
 }
 
 // atoi reads the few digits that a pattern has matched.

@@ -1,9 +1,11 @@
 package defender
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -122,24 +124,52 @@ func (c *Client) Roles(ctx context.Context) ([]string, error) {
 	return tok.roles()
 }
 
-// fetch gets one page. Its error is wrapped with the call's name, once.
+// call is one request, which may have to be sent more than once.
+type call struct {
+	endpoint
+	url      *url.URL
+	body     []byte // JSON to POST; nil: a GET
+	attempts int    // as retry takes it
+	timeout  time.Duration
+	read     func(*http.Response) error // takes in a success
+	judge    func(*failure)             // says what a failure means to calls of this kind; may be nil
+}
+
+// fetch gets one page.
 func (c *Client) fetch(ctx context.Context, e endpoint, u *url.URL, attempts int) (*Page, error) {
-	var refused *token // by a 401; a second one is final
-	page, err := retry(ctx, c.limiter, e.name, attempts, func() (*Page, *failure) {
-		a, f := c.send(ctx, e, u)
-		if f != nil && a.status == http.StatusUnauthorized && refused == nil {
-			refused = a.token
-			return nil, c.renew(ctx, refused)
-		}
-		return a.page, f
-	})
-	if err == nil {
-		return page, nil
+	var page *Page
+	cl := call{endpoint: e, url: u, attempts: attempts, timeout: c.cfg.Timeout}
+	cl.read = func(resp *http.Response) (err error) {
+		page, err = readPage(resp, c.cfg.MaxBody)
+		return err
 	}
-	if _, ok := errors.AsType[*PermissionError](err); ok { // it names the call itself
+	if err := c.do(ctx, cl); err != nil {
 		return nil, err
 	}
-	return nil, fmt.Errorf("%s: %w", e.name, err)
+	return page, nil
+}
+
+// do makes a call. Its error is wrapped with the call's name, once.
+func (c *Client) do(ctx context.Context, cl call) error {
+	var refused *token // by a 401; a second one is final
+	_, err := retry(ctx, c.limiter, cl.name, cl.attempts, func() (answer, *failure) {
+		a, f := c.send(ctx, cl)
+		if f != nil && a.status == http.StatusUnauthorized && refused == nil {
+			refused = a.token
+			return a, c.renew(ctx, refused)
+		}
+		if f != nil && cl.judge != nil {
+			cl.judge(f)
+		}
+		return a, f
+	})
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*PermissionError](err); ok { // it names the call itself
+		return err
+	}
+	return fmt.Errorf("%s: %w", cl.name, err)
 }
 
 // renew replaces a token that a 401 refused and asks for another send.
@@ -150,51 +180,51 @@ func (c *Client) renew(ctx context.Context, refused *token) *failure {
 	return &failure{err: errors.New("token refused, replaced by a new one"), again: true, cured: true}
 }
 
-// answer is what came of one send: a page, or the status and the token that
-// earned it.
+// answer is what came of one send: the status and the token that earned it.
 type answer struct {
-	page   *Page
 	status int // 0 when there was no answer
 	token  *token
 }
 
 // send makes one request: a place in the limits, a token, the call on record,
 // the wire.
-func (c *Client) send(ctx context.Context, e endpoint, u *url.URL) (answer, *failure) {
+func (c *Client) send(ctx context.Context, cl call) (answer, *failure) {
 	place, err := c.limiter.admit(ctx)
 	if err != nil {
 		return answer{}, &failure{err: err}
 	}
+	defer c.limiter.leave()
 	a := answer{}
 	if a.token, err = c.prepare(ctx, place); err != nil {
 		c.limiter.cancel(place)
 		return a, &failure{err: err}
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, cl.timeout)
 	defer cancel()
 	meterFrom(ctx).Calls.Add(1)
-	resp, err := c.cfg.Transport.RoundTrip(c.httpRequest(ctx, u, a.token))
+	resp, err := c.cfg.Transport.RoundTrip(c.httpRequest(ctx, cl, a.token))
 	c.limiter.answered(place)
 	if err != nil {
-		return a, c.timed(ctx, &failure{err: fmt.Errorf("send: %w", netError(err)), again: true})
+		return a, timed(ctx, &failure{err: fmt.Errorf("send: %w", netError(err)), again: true}, cl.timeout)
 	}
 	defer resp.Body.Close()
 	a.status = resp.StatusCode
 	if a.status < 200 || a.status > 299 {
-		return a, c.refused(resp, e, a.token)
+		return a, c.refused(resp, cl.endpoint, a.token)
 	}
-	if a.page, err = readPage(resp, c.cfg.MaxBody); err != nil {
-		return a, c.timed(ctx, unreadable(err, a.token))
+	if err := cl.read(resp); err != nil {
+		return a, timed(ctx, unreadable(err, a.token), cl.timeout)
 	}
 	return a, nil
 }
 
 // timed makes a failure that is the end of the time for one send a
 // *TimeoutError. Time that ran out elsewhere, as on a connection that could not
-// be made, is another thing: it says nothing about the page.
-func (c *Client) timed(ctx context.Context, f *failure) *failure {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		f.err = &TimeoutError{After: c.cfg.Timeout}
+// be made, is another thing: it says nothing about the page. Neither does it
+// explain a failure that another send would not cure.
+func timed(ctx context.Context, f *failure, timeout time.Duration) *failure {
+	if f.again && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		f.err = &TimeoutError{After: timeout}
 	}
 	return f
 }
@@ -202,6 +232,9 @@ func (c *Client) timed(ctx context.Context, f *failure) *failure {
 // unreadable is the failure of a success whose body could not be read. What
 // it repeats of the body must not hold the token.
 func unreadable(err error, tok *token) *failure {
+	if _, ok := errors.AsType[*sinkError](err); ok { // not of the body
+		return &failure{err: err}
+	}
 	if d, ok := errors.AsType[*DecodeError](err); ok {
 		d.Reason = redact(d.Reason, tok.value)
 	}
@@ -226,12 +259,18 @@ func (c *Client) prepare(ctx context.Context, place *slot) (*token, error) {
 
 // httpRequest builds the request. It goes to the transport directly, not
 // through an http.Client, which would follow redirects with the token and uncounted.
-func (c *Client) httpRequest(ctx context.Context, u *url.URL, tok *token) *http.Request {
-	req := &http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: http.Header{
+func (c *Client) httpRequest(ctx context.Context, cl call, tok *token) *http.Request {
+	req := &http.Request{Method: http.MethodGet, URL: cl.url, Host: cl.url.Host, Header: http.Header{
 		"Authorization":   {"Bearer " + tok.value},
 		"Accept":          {"application/json"},
 		"Accept-Encoding": {"gzip"},
 	}}
+	if cl.body != nil {
+		req.Method, req.ContentLength = http.MethodPost, int64(len(cl.body))
+		req.Header.Set("Content-Type", "application/json; charset=utf-8")
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(cl.body)), nil }
+		req.Body, _ = req.GetBody()
+	}
 	if c.cfg.Dialect == Graph {
 		req.Header.Set("Prefer", "include-unknown-enum-members")
 	}
@@ -258,9 +297,13 @@ func (c *Client) refused(resp *http.Response, e endpoint, tok *token) *failure {
 		if after == 0 {
 			after = messageWait(r.message)
 		}
-		return &failure{err: &ThrottledError{RetryAfter: after, Message: r.message}, again: true, throttled: true, after: after}
+		cpu := aboutCPU(r.message)
+		if after == 0 && cpu {
+			after = quarterWait(resp.Header, c.cfg.Now())
+		}
+		return &failure{err: &ThrottledError{RetryAfter: after, Message: r.message, CPU: cpu}, again: true, throttled: true, after: after}
 	case retryable(status):
-		return &failure{err: r.statusError(status), again: true, after: retryAfter(resp.Header, c.cfg.Now())}
+		return &failure{err: r.statusError(status), said: r, again: true, after: retryAfter(resp.Header, c.cfg.Now())}
 	}
-	return &failure{err: r.statusError(status)}
+	return &failure{err: r.statusError(status), said: r}
 }

@@ -17,6 +17,9 @@ const (
 	DefaultMaxWait = 5 * time.Minute
 	DefaultTimeout = 2 * time.Minute
 	DefaultMaxBody = 32 << 20
+
+	DefaultHuntTimeout = 210 * time.Second // the service itself gives up after 200 s at most
+	DefaultHuntMaxBody = 256 << 20
 )
 
 // Config is all that a Client needs to know. The fields up to OAuth have no
@@ -52,11 +55,14 @@ type Config struct {
 	MaxWait time.Duration // a longer Retry-After is not sat out but returned as a *ThrottledError
 	Timeout time.Duration // for one send, its body included
 	MaxBody int64         // bytes of one answer after decompression
+
+	HuntTimeout time.Duration // Timeout and MaxBody of a Hunt
+	HuntMaxBody int64
 }
 
-// Limits are the most calls in any sliding window; 0 is no limit. The
-// operator's share of the quota is already applied.
-type Limits struct{ PerMinute, PerHour int }
+// Limits are the most calls in any sliding window, and the most in flight at
+// once; 0 is no limit. The operator's share of the quota is already applied.
+type Limits struct{ PerMinute, PerHour, Concurrent int }
 
 // Endpoints are one cloud's base URLs and the audiences of its tokens.
 type Endpoints struct {
@@ -104,6 +110,8 @@ func (c Config) withDefaults() (Config, error) {
 	c.MaxWait = orDefault(c.MaxWait, DefaultMaxWait)
 	c.Timeout = orDefault(c.Timeout, DefaultTimeout)
 	c.MaxBody = orDefault(c.MaxBody, DefaultMaxBody)
+	c.HuntTimeout = orDefault(c.HuntTimeout, DefaultHuntTimeout)
+	c.HuntMaxBody = orDefault(c.HuntMaxBody, DefaultHuntMaxBody)
 	return c, nil
 }
 

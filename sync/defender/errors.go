@@ -41,6 +41,7 @@ func (e *PermissionError) Error() string {
 type ThrottledError struct {
 	RetryAfter time.Duration
 	Message    string
+	CPU        bool // the tenant's processing resources are used up, not a number of calls
 }
 
 func (e *ThrottledError) Error() string {
@@ -69,6 +70,24 @@ type TooLargeError struct{ Limit int64 }
 func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("answer is larger than %d bytes", e.Limit)
 }
+
+// OversizeError is a hunting query that was too much for one answer. The same
+// query will fail again, and each failure costs minutes of the quota: ask for
+// less.
+type OversizeError struct {
+	Reason  string
+	Timeout bool // time ran out, the service's or our own
+}
+
+func (e *OversizeError) Error() string { return "too much for one answer: " + e.Reason }
+
+// QueryError is a 400 that is about the text of a hunting query.
+type QueryError struct {
+	Message    string // the service's own, bounded
+	Unresolved string // the table or column that the tenant does not have; may be empty
+}
+
+func (e *QueryError) Error() string { return "query rejected: " + e.Message }
 
 // DecodeError is a 200 whose body is not the JSON that was promised, after
 // the retries.

@@ -18,10 +18,12 @@ const seedGrace = 2 * time.Second
 // service's, wherever it begins, can hold more than the limit. A token bucket
 // would let through up to twice as much.
 //
-// It is also the gate that a Retry-After closes for everybody.
+// It is also the gate that a Retry-After closes for everybody, and where calls
+// wait when as many as may be are in flight.
 type limiter struct {
 	cfg     *Config
 	windows []window
+	flights chan struct{} // one element for each call in flight; nil: any number may be
 
 	turn chan struct{} // held by the one caller that may be admitted next: first come, first served
 	wake chan struct{} // tells that caller that a place was given back
@@ -50,6 +52,9 @@ func newGate(c *Config) *limiter {
 
 func newLimiter(c *Config) *limiter {
 	l := newGate(c)
+	if c.Limits.Concurrent > 0 {
+		l.flights = make(chan struct{}, c.Limits.Concurrent)
+	}
 	for _, w := range []window{{time.Minute, c.Limits.PerMinute}, {time.Hour, c.Limits.PerHour}} {
 		if w.limit > 0 {
 			l.windows = append(l.windows, w)
@@ -84,9 +89,63 @@ func (l *limiter) seed(recorded []time.Time) {
 }
 
 // admit waits until a call may be sent and returns its slot, which the caller
-// must give to answered or cancel. The wait is added to the context's Meter.
-// A gate that stays closed for longer than MaxWait is a *ThrottledError at once.
+// must give to answered or cancel, and then call leave. The wait is added to
+// the context's Meter, but for that until another call is over: nobody asked
+// for that one. A gate that stays closed for longer than MaxWait is a
+// *ThrottledError at once.
 func (l *limiter) admit(ctx context.Context) (*slot, error) {
+	if err := l.enter(ctx); err != nil {
+		return nil, err
+	}
+	s, err := l.wait(ctx)
+	if err != nil {
+		l.leave()
+	}
+	return s, err
+}
+
+// enter waits, first come, first served, until fewer calls are in flight than
+// may be.
+func (l *limiter) enter(ctx context.Context) error {
+	if l.flights == nil {
+		return nil
+	}
+	if err := l.shut(); err != nil {
+		return err
+	}
+	select {
+	case l.flights <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// leave says that an admitted call is over, its answer's body included.
+func (l *limiter) leave() {
+	if l.flights != nil {
+		<-l.flights
+	}
+}
+
+// shut is the *ThrottledError of a gate that is closed for too long, or nil.
+func (l *limiter) shut() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.refusal(l.cfg.Now())
+}
+
+// refusal is shut for those who hold mu.
+func (l *limiter) refusal(now time.Time) error {
+	rest := l.closed.Sub(now)
+	if rest <= l.cfg.MaxWait+l.cfg.Backoff { // the jitter may add up to a Backoff
+		return nil
+	}
+	return &ThrottledError{RetryAfter: rest, Message: l.message, CPU: aboutCPU(l.message)}
+}
+
+// wait is admit but for the calls in flight.
+func (l *limiter) wait(ctx context.Context) (*slot, error) {
 	start := l.cfg.Now()
 	select {
 	case l.turn <- struct{}{}:
@@ -115,9 +174,10 @@ func (l *limiter) try() (*slot, time.Duration, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.cfg.Now()
-	if rest := l.closed.Sub(now); rest > l.cfg.MaxWait+l.cfg.Backoff { // the jitter may add up to a Backoff
-		return nil, 0, &ThrottledError{RetryAfter: rest, Message: l.message}
-	} else if rest > 0 {
+	if err := l.refusal(now); err != nil {
+		return nil, 0, err
+	}
+	if rest := l.closed.Sub(now); rest > 0 {
 		return nil, rest, nil
 	}
 	l.forget(now)

@@ -48,7 +48,7 @@ func (l load) run(t *testing.T) (counted []time.Time) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		start := time.Now()
-		cfg, err := Config{Limits: Limits{l.perMinute, l.perHour}}.withDefaults()
+		cfg, err := Config{Limits: Limits{PerMinute: l.perMinute, PerHour: l.perHour}}.withDefaults()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -27,14 +27,20 @@ func readPage(resp *http.Response, maxBody int64) (*Page, error) {
 		page.ServerTime, _ = http.ParseTime(resp.Header.Get("Date"))
 		return page, nil
 	}
+	return nil, undecoded(resp, err, sample)
+}
+
+// undecoded is the *TooLargeError or *DecodeError that a success ends in whose
+// body could not be read because of err.
+func undecoded(resp *http.Response, err error, sample *prefix) error {
 	if tooLarge, ok := errors.AsType[*TooLargeError](err); ok {
-		return nil, tooLarge
+		return tooLarge
 	}
 	reason := err.Error()
 	if notJSON(sample.kept) {
 		reason = fmt.Sprintf("the service answered %d with %s", resp.StatusCode, foreign(resp.Header))
 	}
-	return nil, &DecodeError{Reason: reason, Body: sample.kept}
+	return &DecodeError{Reason: reason, Body: sample.kept}
 }
 
 // notJSON reports whether a body is something else from its first byte on, such
@@ -140,17 +146,29 @@ func (e *envelope) decodeMember(d *jsontext.Decoder) error {
 	case "@odata.nextLink":
 		return e.page.decodeNext(d)
 	case "error":
-		v, err := d.ReadValue()
-		if o, notObject := ParseObject(v); err == nil && notObject == nil {
-			e.failed = new(refusal)
-			e.failed.read(o)
-		} else if v.Kind() == jsontext.KindString {
-			e.failed = &refusal{message: bounded(unquote(v))}
-		}
+		e.failed, err = decodeFailure(d)
 		return err
 	default:
 		return d.SkipValue()
 	}
+}
+
+// decodeFailure reads the error that an answer holds though it is a success;
+// nil for a null.
+func decodeFailure(d *jsontext.Decoder) (*refusal, error) {
+	v, err := d.ReadValue()
+	if err != nil {
+		return nil, err
+	}
+	if o, err := ParseObject(v); err == nil {
+		failed := new(refusal)
+		failed.read(o)
+		return failed, nil
+	}
+	if v.Kind() == jsontext.KindString {
+		return &refusal{message: bounded(unquote(v))}, nil
+	}
+	return nil, nil
 }
 
 func (p *Page) decodeNext(d *jsontext.Decoder) error {

@@ -41,9 +41,20 @@ func olderIncidents() endpoint {
 	return endpoint{"list incidents", "/api/incidents", Permissions(Older, "incidents"), OlderIncidentsTop, "lastUpdateTime"}
 }
 
+func graphHunt() endpoint {
+	return endpoint{name: "run hunting query", path: "/v1.0/security/runHuntingQuery", need: Permissions(Graph, huntStreams)}
+}
+
+func olderHunt() endpoint {
+	return endpoint{name: "run hunting query", path: "/api/advancedhunting/run", need: Permissions(Older, huntStreams)}
+}
+
+// huntStreams begins the name of every hunting stream.
+const huntStreams = "hunting/"
+
 // Permissions returns the application permissions of which any one lets an
-// app read the stream incidents or alerts through d; nil for a stream that d
-// does not have.
+// app read the stream incidents, alerts or hunting/NAME through d; nil for a
+// stream that d does not have.
 func Permissions(d Dialect, stream string) []string {
 	switch {
 	case d == Graph && stream == "incidents":
@@ -52,6 +63,10 @@ func Permissions(d Dialect, stream string) []string {
 		return []string{"SecurityAlert.Read.All", "SecurityAlert.ReadWrite.All", "SecurityIncident.Read.All", "SecurityIncident.ReadWrite.All"}
 	case d == Older && stream == "incidents":
 		return []string{"Incident.Read.All", "Incident.ReadWrite.All"}
+	case d == Graph && strings.HasPrefix(stream, huntStreams):
+		return []string{"ThreatHunting.Read.All"}
+	case d == Older && strings.HasPrefix(stream, huntStreams):
+		return []string{"AdvancedHunting.Read.All"}
 	default:
 		return nil
 	}
@@ -76,7 +91,7 @@ func (e endpoint) page(base *url.URL, req Request, d Dialect) (*url.URL, error) 
 		return follow(base, req.Next)
 	}
 	if !req.Since.Before(req.Until) {
-		return nil, fmt.Errorf("window [%s, %s) is empty", req.Since.UTC().Format(wireTime), req.Until.UTC().Format(wireTime))
+		return nil, emptyWindow(req.Since, req.Until)
 	}
 	if req.Skip != 0 && d == Graph {
 		return nil, errors.New("skip is for the older API: Graph pages by next link")
@@ -99,6 +114,10 @@ func (e endpoint) page(base *url.URL, req Request, d Dialect) (*url.URL, error) 
 	u := base.JoinPath(e.path)
 	u.RawQuery = query(params)
 	return u, nil
+}
+
+func emptyWindow(since, until time.Time) error {
+	return fmt.Errorf("window [%s, %s) is empty", wire(since), wire(until))
 }
 
 func wire(t time.Time) string { return t.UTC().Format(wireTime) }

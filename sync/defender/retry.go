@@ -17,6 +17,7 @@ const (
 // failure is a send that did not succeed, and what it says about the next.
 type failure struct {
 	err       error         // what the caller gets when it was the last send
+	said      refusal       // what a refused send was told
 	again     bool          // another send may succeed
 	cured     bool          // and need not wait, because the cause is gone
 	throttled bool          // a 429: nobody should send for a while
