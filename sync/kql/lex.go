@@ -73,7 +73,7 @@ func (l *lexer) next() {
 	case r == '$' || isLetter(r):
 		l.add(word, size+wordLen(rest[size:]))
 	case '0' <= r && r <= '9':
-		l.add(literal, numberLen(rest))
+		l.digits(rest)
 	case strings.ContainsRune("([{", r):
 		l.opening(rest)
 	case strings.ContainsRune(")]}", r):
@@ -232,15 +232,34 @@ func wordLen(s string) int {
 	return len(s)
 }
 
-// numberLen is the length of a number or timespan: 12, 1.5h, 0x1F. The dots of
-// a range, 1..5, are none of it.
-func numberLen(s string) int {
+// digits takes a number or timespan, 12, 1.5h or 0x1F, or a name that begins
+// with digits. The dots of a range, 1..5, are none of it.
+func (l *lexer) digits(s string) {
 	n := wordLen(s)
-	if n+1 < len(s) && s[n] == '.' && '0' <= s[n+1] && s[n+1] <= '9' {
+	if !isNumber(s[:n]) {
+		l.add(word, n)
+		return
+	}
+	if n+1 < len(s) && s[n] == '.' && isDigit(s[n+1]) {
 		n += 1 + wordLen(s[n+1:])
 	}
-	return n
+	l.add(literal, n)
 }
+
+// units are what may follow the digits of a number, if anything does: of
+// timespans, and of a power of ten.
+var units = words(`d day days h hr hrs hour hours m min mins minute minutes s sec secs second seconds ms milli millis
+millisecond milliseconds micro micros microsecond microseconds nano nanos nanosecond nanoseconds tick ticks e l`)
+
+func isNumber(s string) bool {
+	suffix := strings.ToLower(strings.TrimLeft(s, "0123456789"))
+	if suffix == "" || units[suffix] || strings.HasPrefix(s, "0x") || strings.HasPrefix(s, "0X") {
+		return true
+	}
+	return suffix[0] == 'e' && strings.Trim(suffix[1:], "0123456789") == ""
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 // pairs are the operators of two characters. A single = means something else
 // than the one in them.
@@ -267,4 +286,4 @@ func isSpace(r rune) bool {
 	return unicode.IsSpace(r) || r == '\u200b' || r == '\u180e' || r == '\ufeff'
 }
 
-func isLetter(r rune) bool { return r == '_' || r != utf8.RuneError && unicode.IsLetter(r) }
+func isLetter(r rune) bool { return r == '_' || unicode.IsLetter(r) }

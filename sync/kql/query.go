@@ -94,7 +94,8 @@ func (q *Query) mentions(own map[string]int) []string {
 }
 
 // mentioned says whether the token is a known table's name where it can mean
-// the table: not a member of something, a function, or a name that gets a type.
+// the table: not a member of something, a function, nor a name that is given a
+// type or a meaning here.
 func (q *Query) mentioned(i int) bool {
 	if _, ok := Lookup(q.tokens[i].text); !ok || !q.tokens[i].named() {
 		return false
@@ -102,7 +103,11 @@ func (q *Query) mentioned(i int) bool {
 	if i > 0 && q.tokens[i-1].is(".") {
 		return false
 	}
-	return i+1 == len(q.tokens) || !q.tokens[i+1].is("(") && !q.tokens[i+1].is(":")
+	if i+1 == len(q.tokens) {
+		return true
+	}
+	next := q.tokens[i+1]
+	return !next.is("(") && !next.is(":") && !next.is("=")
 }
 
 // calls lists where functions of these names are called.
@@ -110,7 +115,7 @@ func (q *Query) calls(names ...string) []string {
 	var found []string
 	for i := range q.tokens {
 		if t := q.tokens[i]; q.called(i) && slices.Contains(names, t.text) {
-			found = append(found, fmt.Sprintf("%s() on line %d", t.text, t.line))
+			found = append(found, fmt.Sprintf("%s() (line %d)", t.text, t.line))
 		}
 	}
 	return found
