@@ -99,28 +99,6 @@ type streamConfig struct {
 	Enabled bool `yaml:"enabled"`
 }
 
-// huntingConfig is checked for its form only: its presence is an error in this
-// version, and a file written for a later one deserves to be told just that.
-type huntingConfig struct {
-	streamConfig
-	Table     string   `yaml:"table"`
-	Name      string   `yaml:"name"`
-	Query     string   `yaml:"query"`
-	Mode      string   `yaml:"mode"`
-	Reconcile string   `yaml:"reconcile"`
-	Retention duration `yaml:"retention"`
-	Columns   struct {
-		Drop []string `yaml:"drop"`
-		Hash []string `yaml:"hash"`
-	} `yaml:"columns"`
-	TimeColumn  string   `yaml:"time_column"`
-	Key         []string `yaml:"key"`
-	OnNewColumn string   `yaml:"on_new_column"`
-	Lookback    duration `yaml:"lookback"`
-	RowLocal    bool     `yaml:"row_local"`
-	Window      string   `yaml:"window"`
-}
-
 func (c *config) setDefaults() {
 	c.DataDir = "./data"
 	c.Database.MaxConnections = 4
@@ -189,6 +167,9 @@ func parseConfig(path string, content []byte, env environment, now time.Time) (*
 	c.Streams.Defaults.fillFrom(timing)
 	c.Streams.Incidents.fillFrom(c.Streams.Defaults)
 	c.Streams.Alerts.fillFrom(c.Streams.Defaults)
+	for i := range c.Streams.Hunting {
+		c.Streams.Hunting[i].fillFrom(c.Streams.Defaults)
+	}
 	if len(d.found) == 0 { // else one mistake would be told twice
 		checkConfig(c, d, now)
 	}

@@ -24,6 +24,7 @@ func checkConfig(c *config, d *decoder, now time.Time) {
 	}
 	checkDuplicates(c.Tenants, d)
 	checkStreams(&c.Streams, d, now)
+	checkHunting(c, d, now)
 }
 
 func checkTenant(t *tenantConfig, d *decoder, path string) {
@@ -89,11 +90,8 @@ func checkStreams(s *streamsConfig, d *decoder, now time.Time) {
 			d.failAt(at.path, "%s is in the future", at.start)
 		}
 	}
-	for i := range s.Hunting {
-		d.failAt(fmt.Sprintf("streams.hunting[%d]", i), "advanced hunting is not part of this version; remove streams.hunting[%d]", i)
-	}
-	if !s.Incidents.Enabled && !s.Alerts.Enabled {
-		d.failAt("streams", "every stream is disabled; enable incidents or alerts")
+	if !s.Incidents.Enabled && !s.Alerts.Enabled && !s.hunts() {
+		d.failAt("streams", "every stream is disabled; enable one")
 	}
 }
 

@@ -4,9 +4,11 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
+	defsync "defendersync/sync"
 	"defendersync/sync/defender"
 
 	"github.com/spf13/cobra"
@@ -44,22 +46,18 @@ func (a *app) configCommand() *cobra.Command {
 func printConfig(w io.Writer, path string, c *config) error {
 	fmt.Fprintf(w, "%s: ok\n\n", path)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "TENANT\tTENANT ID\tAPI\tCLOUD\tCALLS/MIN\tCALLS/HOUR")
+	fmt.Fprintln(t, "TENANT\tTENANT ID\tAPI\tCLOUD\tCALLS/MIN\tCALLS/HOUR\tHUNTING/MIN")
 	for _, tenant := range c.Tenants {
 		limits := tenant.Limits.incidents()
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\n", tenant.Name, tenant.TenantID, tenant.API, tenant.Cloud, limits.PerMinute, limits.PerHour)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\n", tenant.Name, tenant.TenantID, tenant.API, tenant.Cloud,
+			limits.PerMinute, limits.PerHour, tenant.Limits.hunting().PerMinute)
 	}
 	fmt.Fprintln(t, "\nSTREAM\tSCHEDULE\tNEXT\tSTART\tOVERLAP\tSETTLE")
-	for _, s := range []struct {
-		name string
-		streamConfig
-	}{{"incidents", c.Streams.Incidents}, {"alerts", c.Streams.Alerts}} {
-		if !s.Enabled {
-			fmt.Fprintf(t, "%s\tdisabled\n", s.name)
-			continue
-		}
-		next := s.Schedule.Next(time.Now()).UTC().Format(time.RFC3339)
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", s.name, s.Schedule, next, s.Start, s.Overlap, s.Settle)
+	printSchedule(t, "incidents", c.Streams.Incidents, false)
+	printSchedule(t, "alerts", c.Streams.Alerts, false)
+	for i := range c.Streams.Hunting {
+		h := &c.Streams.Hunting[i]
+		printSchedule(t, h.stream().Name, h.streamConfig, h.hunt.Mode != defsync.ModeEvents)
 	}
 	for _, tenant := range c.Tenants {
 		if c.Streams.Alerts.Enabled && tenant.dialect() == defender.Older {
@@ -68,7 +66,23 @@ func printConfig(w io.Writer, path string, c *config) error {
 	}
 	fmt.Fprintf(t, "\ndatabase\t%s\n", databaseSummary(c))
 	fmt.Fprintf(t, "http\t%s\n", httpSummary(c))
+	if warnings := c.warnings(); len(warnings) > 0 {
+		fmt.Fprintf(t, "\n%s\n", strings.Join(warnings, "\n"))
+	}
 	return t.Flush()
+}
+
+// printSchedule writes the line of one stream. One that is read whole each time
+// starts nowhere and overlaps nothing.
+func printSchedule(w io.Writer, name string, s streamConfig, whole bool) {
+	switch next := s.Schedule.Next(time.Now()).UTC().Format(time.RFC3339); {
+	case !s.Enabled:
+		fmt.Fprintf(w, "%s\tdisabled\n", name)
+	case whole:
+		fmt.Fprintf(w, "%s\t%s\t%s\t-\t-\t-\n", name, s.Schedule, next)
+	default:
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", name, s.Schedule, next, s.Start, s.Overlap, s.Settle)
+	}
 }
 
 func databaseSummary(c *config) string {

@@ -296,7 +296,7 @@ func (d *decoder) expand(n ast.Node, path, source string) (string, bool) {
 	return text, true
 }
 
-// fieldsOf are the settable fields of a struct by key, those of embedded
+// fieldsOf are the fields of a struct that have a key, those of embedded
 // structs among them.
 func fieldsOf(v reflect.Value) map[string]reflect.Value {
 	fields := make(map[string]reflect.Value)
@@ -308,7 +308,9 @@ func fieldsOf(v reflect.Value) map[string]reflect.Value {
 			}
 			continue
 		}
-		fields[f.Tag.Get("yaml")] = v.Field(i)
+		if key := f.Tag.Get("yaml"); key != "" {
+			fields[key] = v.Field(i)
+		}
 	}
 	return fields
 }

@@ -99,14 +99,49 @@ streams:
 		{"{client_secret: x}", "{certificate_file: y}"}, {"{client_secret: x}", "{client_secret: x, managed_identity: {}}"},
 		{"api: graph", "api: rest"}, {"https://graph.example", "http://graph.example"}, {"share: 100%", "share: 0%"},
 		{"share: 100%", "share: 100"}, {"minute: 50", "minute: 0"}, {"@hourly", "TZ=UTC"}, {"start: 30d", "start: soon"},
-		{"overlap: 30m", "overlap: 30"}, {"overlap: 30m", "overlap: -1m"}, {"enabled: true", "enabled: maybe"}, {"incidents: {", "hunting: [{table: T}]\n  incidents: {"},
-		{"incidents: {", "hunting: [{tabel: T}]\n  incidents: {"}, {"streams:", "stream:"},
+		{"overlap: 30m", "overlap: 30"}, {"overlap: 30m", "overlap: -1m"}, {"enabled: true", "enabled: maybe"}, {"streams:", "stream:"},
 	} {
 		text := strings.Replace(right, c[0], c[1], 1)
 		if err := validate(t, schema, text); err == nil {
 			t.Errorf("the schema accepts %q in place of %q", c[1], c[0])
 		}
 		if _, err := parseConfig("c.yaml", []byte(text), env, testNow); err == nil {
+			t.Errorf("the decoder accepts %q in place of %q", c[1], c[0])
+		}
+	}
+}
+
+// huntingRight has each key of a table and of a query once.
+const huntingRight = `
+    - {table: DeviceEvents, reconcile: "17 3 * * *", retention: 400d, columns: {drop: [A], hash: [B]}, key: [K], time_column: T, on_new_column: fail}
+    - {table: EmailEvents, mode: snapshot, schedule: "0 4 * * *", enabled: true, start: 3d, overlap: 0, settle: 1m, reconcile: ""}
+    - {name: logons, query: "IdentityLogonEvents | count", mode: replace, lookback: 3d, window: timespan}
+    - {name: local, query: "DeviceEvents", mode: events, row_local: true}
+`
+
+func TestSchemaRefusesWhatTheDecoderRefusesInHunting(t *testing.T) {
+	schema, right := compileSchema(t), huntingFile(huntingRight)
+	if err := validate(t, schema, right); err != nil {
+		t.Fatal(err)
+	}
+	parseText(t, right)
+	for _, c := range [][2]string{
+		{"table: DeviceEvents", "tabel: DeviceEvents"}, {"table: DeviceEvents", "table: Device Events"}, {"table: DeviceEvents", "table: 7"},
+		{"table: DeviceEvents", "enabled: true"}, {"table: DeviceEvents", "table: DeviceEvents, name: x"}, {"table: DeviceEvents", "table: DeviceEvents, query: x"},
+		{"name: logons, ", ""}, {"query: \"DeviceEvents\", ", ""}, {"IdentityLogonEvents | count", " "}, {"mode: snapshot", "mode: append"},
+		{"on_new_column: fail", "on_new_column: drop"}, {"window: timespan", "window: prelude"}, {"row_local: true", "row_local: 1"},
+		{"reconcile: \"17", "reconcile: \"TZ=UTC 17"}, {"retention: 400d", "retention: 400"}, {"lookback: 3d", "lookback: soon"},
+		{"drop: [A]", "drop: A"}, {"drop: [A]", "keep: [A]"}, {"key: [K]", "key: [K, K]"}, {"key: [K]", "key: [\"\"]"},
+		{"time_column: T", "time_column: \"\""}, {"settle: 1m", "settle: -1m"}, {"schedule: \"0", "schedule: \"TZ=UTC 0"},
+	} {
+		text := strings.Replace(right, c[0], c[1], 1)
+		if text == right {
+			t.Fatalf("the file holds no %q", c[0])
+		}
+		if err := validate(t, schema, text); err == nil {
+			t.Errorf("the schema accepts %q in place of %q", c[1], c[0])
+		}
+		if _, err := parseConfig("c.yaml", []byte(text), fakeEnvironment(nil, nil), testNow); err == nil {
 			t.Errorf("the decoder accepts %q in place of %q", c[1], c[0])
 		}
 	}

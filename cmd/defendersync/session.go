@@ -89,7 +89,7 @@ func (c *config) tenants(db *database, log *slog.Logger) ([]defsync.Tenant, map[
 			return nil, nil, err
 		}
 		tenants = append(tenants, tenant)
-		limits[tenant.ID] = defsync.Limits(t.Limits.incidents())
+		limits[tenant.ID] = t.Limits.status()
 	}
 	return tenants, limits, nil
 }

@@ -17,6 +17,20 @@ func (l limitsConfig) incidents() defender.Limits {
 	return defender.Limits{PerMinute: l.Share.of(l.IncidentsPerMinute), PerHour: l.Share.of(l.IncidentsPerHour)}
 }
 
+// huntsAtOnce keeps some of a tenant's processing resources for its analysts.
+const huntsAtOnce = 2
+
+// hunting are the calls of advanced hunting that the tenant's share allows.
+func (l limitsConfig) hunting() defender.Limits {
+	return defender.Limits{PerMinute: l.Share.of(l.HuntingPerMinute), Concurrent: huntsAtOnce}
+}
+
+// status are the limits as the status shows them.
+func (l limitsConfig) status() defsync.Limits {
+	incidents := l.incidents()
+	return defsync.Limits{PerMinute: incidents.PerMinute, PerHour: incidents.PerHour}
+}
+
 // of is the part of a limit, rounded down: a share is never exceeded. The
 // small addend undoes the error of a binary fraction such as 0.29 × 100.
 func (s share) of(limit positive) int { return int(float64(s)*float64(limit) + 1e-9) }
@@ -102,18 +116,27 @@ func (c *config) streamsOf(t tenantConfig) []defsync.Stream {
 		name string
 		streamConfig
 	}{{defsync.IncidentsStream, c.Streams.Incidents}, {defsync.AlertsStream, c.Streams.Alerts}} {
-		if !s.Enabled || defender.Permissions(t.dialect(), s.name) == nil {
-			continue
+		if s.Enabled && defender.Permissions(t.dialect(), s.name) != nil {
+			streams = append(streams, s.stream(s.name))
 		}
-		streams = append(streams, defsync.Stream{
-			Name:     s.name,
-			Schedule: s.Schedule.Schedule,
-			Start:    defsync.Start(s.Start),
-			Overlap:  time.Duration(s.Overlap.duration),
-			Settle:   time.Duration(s.Settle.duration),
-		})
+	}
+	for i := range c.Streams.Hunting {
+		if h := &c.Streams.Hunting[i]; h.Enabled {
+			streams = append(streams, h.stream())
+		}
 	}
 	return streams
+}
+
+// stream is a stream of that name as the worker needs it.
+func (s streamConfig) stream(name string) defsync.Stream {
+	return defsync.Stream{
+		Name:     name,
+		Schedule: s.Schedule.Schedule,
+		Start:    defsync.Start(s.Start),
+		Overlap:  time.Duration(s.Overlap.duration),
+		Settle:   time.Duration(s.Settle.duration),
+	}
 }
 
 // choose checks the names of a tenant and of streams that a command was given

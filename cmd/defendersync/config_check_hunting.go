@@ -1,0 +1,237 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	defsync "defendersync/sync"
+	"defendersync/sync/defender"
+	"defendersync/sync/kql"
+)
+
+// lookBack is how far advanced hunting sees.
+const lookBack = 30 * 24 * time.Hour
+
+// checkHunting reports what is wrong with streams.hunting, and works out what
+// each entry comes to.
+func checkHunting(c *config, d *decoder, now time.Time) {
+	streams := make(map[string]int)
+	for i := range c.Streams.Hunting {
+		h := &huntCheck{huntingConfig: &c.Streams.Hunting[i], d: d, path: fmt.Sprintf("streams.hunting[%d]", i), now: now}
+		if !h.kind() {
+			continue
+		}
+		stream := defsync.HuntingStream(h.label())
+		if first, ok := streams[stream]; ok {
+			d.failAt(h.path, "is stream %s, as streams.hunting[%d] is; names must differ by more than case and underscores", stream, first)
+			continue
+		}
+		streams[stream] = i
+		h.check(c)
+	}
+	if !c.Streams.hunts() {
+		return
+	}
+	for i, t := range c.Tenants {
+		if l := t.Limits; l.hunting().PerMinute < 1 {
+			d.failAt(fmt.Sprintf("tenants[%d].limits.share", i), "leaves less than one hunting call of %d; write %s or more, or raise hunting_per_minute",
+				l.HuntingPerMinute, smallestShare(l.HuntingPerMinute))
+		}
+	}
+}
+
+// huntCheck checks one entry.
+type huntCheck struct {
+	*huntingConfig
+	d    *decoder
+	path string
+	now  time.Time
+}
+
+// fail reports a mistake of a key of the entry, or with "" of the entry.
+func (h *huntCheck) fail(key, format string, args ...any) {
+	h.d.failAt(strings.TrimSuffix(h.path+"."+key, "."), format, args...)
+}
+
+func (h *huntCheck) has(key string) bool { return h.d.has(h.path + "." + key) }
+
+// advise keeps what is allowed and hardly meant.
+func (h *huntCheck) advise(format string, args ...any) {
+	h.advice = append(h.advice, fmt.Sprintf(format, args...))
+}
+
+// kind says whether the entry is one thing: a table or a query with its name.
+func (h *huntCheck) kind() bool {
+	switch table, name, query := h.has("table"), h.has("name"), h.has("query"); {
+	case table && name:
+		h.fail("name", "stands beside table; keep table for a whole table, or name and query for a query")
+	case table && query:
+		h.fail("query", "stands beside table; keep table for a whole table, or name and query for a query")
+	case name && !query:
+		h.fail("", "has a name and no query; write the query, or table for a whole table")
+	case query && !name:
+		h.fail("", "has a query and no name; write name, which names its stream and its table")
+	case !table && !name:
+		h.fail("", "is neither a table nor a query; write table, or name and query")
+	default:
+		return true
+	}
+	return false
+}
+
+func (h *huntCheck) check(c *config) {
+	if h.has("start") && h.Start.At.After(h.now) {
+		h.fail("start", "%s is in the future", h.Start)
+	}
+	if err := h.resolve(c.Database.AutoMigrate); err != nil {
+		h.fail("", "%v", err)
+		return
+	}
+	h.columns()
+	h.meaning()
+	if h.Table != "" {
+		h.known()
+	}
+	h.older(c.Tenants)
+}
+
+// older reports a query that only Graph can window: the older API takes no Timespan.
+func (h *huntCheck) older(tenants []tenantConfig) {
+	i := slices.IndexFunc(tenants, func(t tenantConfig) bool { return t.dialect() == defender.Older })
+	if i < 0 {
+		return
+	}
+	if h.Window != "" {
+		h.fail("window", "cannot be kept on tenant %s: the older API takes no Timespan; leave window out, or write api: graph", tenants[i].Name)
+		return
+	}
+	if escaped := kql.Parse(string(h.Query)).Unbounded(); len(escaped) > 0 {
+		h.fail("query", "cannot be windowed on tenant %s: %s needs a Timespan, which the older API does not take; name the tables, or write api: graph",
+			tenants[i].Name, strings.Join(escaped, ", "))
+	}
+}
+
+// columns checks that the rules for columns leave what the table needs.
+func (h *huntCheck) columns() {
+	h.once("key", h.Key)
+	h.once("columns.drop", h.Columns.Drop)
+	h.once("columns.hash", h.Columns.Hash)
+	for i, c := range h.Columns.Drop {
+		at := fmt.Sprintf("columns.drop[%d]", i)
+		switch {
+		case string(c) == h.hunt.TimeColumn:
+			h.fail(at, "%s is the time of the rows, which cannot be left out", c)
+		case slices.Contains(h.Key, c):
+			h.fail(at, "%s is part of key; take it from one of the two", c)
+		case slices.Contains(h.hunt.Key, string(c)):
+			h.fail(at, "%s tells the rows of %s apart; write key with other columns, or keep it", c, h.Table)
+		}
+	}
+	for i, c := range h.Columns.Hash {
+		at := fmt.Sprintf("columns.hash[%d]", i)
+		switch {
+		case string(c) == h.hunt.TimeColumn:
+			h.fail(at, "%s is the time of the rows, which cannot be hashed", c)
+		case slices.Contains(h.Columns.Drop, c):
+			h.fail(at, "%s is dropped, too; take it from one of the two", c)
+		}
+	}
+}
+
+// once reports what a list names twice.
+func (h *huntCheck) once(key string, names []columnName) {
+	for i, n := range names {
+		if slices.Contains(names[:i], n) {
+			h.fail(fmt.Sprintf("%s[%d]", key, i), "%s is named twice", n)
+		}
+	}
+}
+
+// meaning reports settings that the mode gives no meaning to: as a mistake
+// where somebody would lean on them, else as advice.
+func (h *huntCheck) meaning() {
+	mode := h.hunt.Mode
+	if mode == defsync.ModeReplace && h.has("retention") {
+		h.fail("retention", "means nothing in mode replace, which keeps the last result only; take it out")
+	}
+	if mode == defsync.ModeEvents && h.hunt.TimeColumn == "" && h.has("retention") {
+		h.fail("retention", "needs to know how old a row is; name the column in time_column")
+	}
+	if h.Reconcile.String() != "" && !h.reconcilable() {
+		h.fail("reconcile", "compares whole tables with a time, hour by hour, which this is not; take it out")
+	}
+	if mode == defsync.ModeEvents {
+		h.eventsOnly()
+		return
+	}
+	if h.RowLocal {
+		h.fail("row_local", "is for mode events; take it out")
+	}
+	for _, key := range []string{"start", "overlap", "settle"} {
+		if h.has(key) {
+			h.advise("%s means nothing in mode %s, which reads everything each time", key, mode)
+		}
+	}
+	if !h.has("schedule") {
+		h.advise("is read whole on the schedule of streams.defaults (%s); write one of its own, such as \"0 4 * * *\"", h.Schedule)
+	}
+}
+
+// eventsOnly is the part of meaning for mode events.
+func (h *huntCheck) eventsOnly() {
+	if h.has("lookback") {
+		h.fail("lookback", "is for modes replace and snapshot; in mode events write start")
+	}
+	from := defsync.Start(h.Start).Time(h.now)
+	if edge := h.now.Add(-lookBack); h.has("start") && from.Before(edge.Add(-time.Minute)) {
+		h.advise("start %s is further back than the 30 days that advanced hunting sees: reading begins there", h.Start)
+	}
+}
+
+// known advises on a table that is probably a slip of the pen. Any name is
+// allowed: new tables come without a notice.
+func (h *huntCheck) known() {
+	if _, ok := kql.Lookup(string(h.Table)); ok {
+		return
+	}
+	lower := make(map[string]string)
+	var names []string
+	for _, t := range kql.Tables() {
+		name := strings.ToLower(t.Name)
+		lower[name] = t.Name
+		names = append(names, name)
+	}
+	near := lower[strings.ToLower(string(h.Table))]
+	if near == "" {
+		near = lower[closest(string(h.Table), names)]
+	}
+	if near != "" {
+		h.advise("%s is no table that is known here; was %s meant? Case counts", h.Table, near)
+	}
+}
+
+// closest is nearest with little patience: table names are long and alike.
+func closest(word string, known []string) string {
+	near := nearest(word, known)
+	if distance(strings.ToLower(word), near) > 2 {
+		return ""
+	}
+	return near
+}
+
+// warnings are what a person should know of the streams, each with its stream's name.
+func (c *config) warnings() []string {
+	var all []string
+	for i := range c.Streams.Hunting {
+		h := &c.Streams.Hunting[i]
+		if !h.Enabled {
+			continue
+		}
+		for _, w := range slices.Concat(h.advice, h.hunt.Warnings()) {
+			all = append(all, fmt.Sprintf("%s: %s", defsync.HuntingStream(h.label()), w))
+		}
+	}
+	return all
+}
