@@ -85,6 +85,20 @@ func (r refusal) statusError(status int) *StatusError {
 	return &StatusError{Status: status, Code: r.code, Message: r.message, RequestID: r.requestID}
 }
 
+// throttled makes the error of a 429. The wait is the header's, else the
+// text's, else, when it is the tenant's processing resources that are used up,
+// the time until they are given anew; 0 when nothing says how long.
+func (r refusal) throttled(h http.Header, now time.Time) *ThrottledError {
+	e := &ThrottledError{RetryAfter: retryAfter(h, now), Message: r.message, CPU: aboutCPU(r.message)}
+	if e.RetryAfter == 0 {
+		e.RetryAfter = messageWait(r.message)
+	}
+	if e.RetryAfter == 0 && e.CPU {
+		e.RetryAfter = quarterWait(h, now)
+	}
+	return e
+}
+
 // retryable reports whether the status alone makes another try worth it.
 func retryable(status int) bool {
 	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
@@ -128,10 +142,10 @@ func messageWait(message string) time.Duration {
 	return 0
 }
 
-// aboutCPU reports whether the text of a 429 speaks of the processing
+// aboutCPU reports whether the text of a refusal speaks of the processing
 // resources that a tenant's hunting shares, not of a number of calls.
 func aboutCPU(message string) bool {
-	return strings.Contains(strings.ToLower(message), "processing resources")
+	return strings.Contains(strings.ToLower(message), "exceeded processing resources")
 }
 
 const (

@@ -238,6 +238,9 @@ func unreadable(err error, tok *token) *failure {
 	if d, ok := errors.AsType[*DecodeError](err); ok {
 		d.Reason = redact(d.Reason, tok.value)
 	}
+	if o, ok := errors.AsType[*OversizeError](err); ok {
+		o.Reason = redact(o.Reason, tok.value)
+	}
 	_, tooLarge := errors.AsType[*TooLargeError](err)
 	return &failure{err: err, again: !tooLarge}
 }
@@ -292,16 +295,9 @@ func (c *Client) refused(resp *http.Response, e endpoint, tok *token) *failure {
 		r.message = "a new token was refused too: check that the audience and the cloud are this API's: " + r.message
 	case status == http.StatusForbidden && r.aboutRoles():
 		return &failure{err: r.permission(e, tok)}
-	case status == http.StatusTooManyRequests:
-		after := retryAfter(resp.Header, c.cfg.Now())
-		if after == 0 {
-			after = messageWait(r.message)
-		}
-		cpu := aboutCPU(r.message)
-		if after == 0 && cpu {
-			after = quarterWait(resp.Header, c.cfg.Now())
-		}
-		return &failure{err: &ThrottledError{RetryAfter: after, Message: r.message, CPU: cpu}, again: true, throttled: true, after: after}
+	case status == http.StatusTooManyRequests || aboutCPU(r.message): // whose status nobody has documented
+		e := r.throttled(resp.Header, c.cfg.Now())
+		return &failure{err: e, again: true, throttled: true, after: e.RetryAfter}
 	case retryable(status):
 		return &failure{err: r.statusError(status), said: r, again: true, after: retryAfter(resp.Header, c.cfg.Now())}
 	}

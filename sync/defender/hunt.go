@@ -120,7 +120,6 @@ var oversize = []struct {
 }{
 	{"exceeded the allowed result size", false},
 	{"exceeded the allowed limits", false},
-	{"allowed number of results", false},
 	{"preempted", false},
 	{"excessive resource consumption", false},
 	{"exceeded the timeout period", true},
@@ -167,6 +166,9 @@ func huntError(f *failure) error {
 	if !ok {
 		return nil
 	}
+	if m := unresolved.FindStringSubmatch(e.Message); m != nil && e.Status == http.StatusBadRequest {
+		return &QueryError{Message: e.Message, Unresolved: m[1]}
+	}
 	if err := oversized(e.Message); err != nil {
 		return err
 	}
@@ -190,9 +192,5 @@ func badQuery(f *failure) error {
 	if f.said.foreign || f.said.message == "" || malformed {
 		return nil
 	}
-	e := &QueryError{Message: f.said.message}
-	if m := unresolved.FindStringSubmatch(e.Message); m != nil {
-		e.Unresolved = m[1]
-	}
-	return e
+	return &QueryError{Message: f.said.message}
 }

@@ -116,7 +116,7 @@ type hunting struct {
 func decodeHunt(r io.Reader, sink HuntSink) (*HuntAnswer, error) {
 	l := &leash{r: r}
 	h := &hunting{d: jsontext.NewDecoder(l, lenient()...), leash: l, sink: sink}
-	l.tug("the answer", maxHuntRow)
+	l.tug("the answer's frame", maxHuntRow)
 	if k := h.d.PeekKind(); k != jsontext.KindBeginObject && k != jsontext.KindInvalid {
 		return nil, fmt.Errorf("want an object, got %s", kindName(k))
 	}
@@ -127,6 +127,7 @@ func decodeHunt(r io.Reader, sink HuntSink) (*HuntAnswer, error) {
 		if err := h.member(); err != nil {
 			return nil, cutOff(err)
 		}
+		l.tug("the answer's frame", maxHuntRow)
 	}
 	if err := h.end(); err != nil {
 		return nil, err
@@ -168,7 +169,6 @@ func (h *hunting) open() (*HuntAnswer, error) {
 
 // member reads one member of the answer.
 func (h *hunting) member() error {
-	h.leash.tug("the answer's frame", maxHuntRow)
 	tok, err := h.d.ReadToken()
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ type huntRows struct {
 	n       int64 // rows so far
 
 	known []rowMember    // by what they are called; the first stands for the begin of a row
-	byRaw map[string]int // index in known
+	byRaw map[string]int // index in known, by every spelling seen
 
 	values []jsontext.Value
 	loose  []looseValue
@@ -31,7 +31,7 @@ type huntRows struct {
 
 // rowMember is what a member of that name is.
 type rowMember struct {
-	raw    string // the name as served, between its quotes
+	raw    string // the name as it usually stands between quotes
 	name   string // the name
 	fate   fate
 	column int   // for named and alike
@@ -68,20 +68,19 @@ func (r *huntRows) unlearn() {
 	r.known = append(r.known[:0], rowMember{fate: dropped, next: 1})
 	r.byRaw = make(map[string]int, len(r.columns))
 	for i, c := range r.columns {
-		quoted, _ := jsontext.AppendQuote(nil, c.Name) // what is no UTF-8 in it has been replaced before
-		raw := string(quoted[1 : len(quoted)-1])
+		raw := spelling(c.Name)
 		if _, taken := r.byRaw[raw]; !taken { // of two columns of one name the first has the values
-			r.learn(rowMember{raw: raw, name: c.Name, fate: named, column: i})
+			r.learn(raw, rowMember{name: c.Name, fate: named, column: i})
 		}
 	}
 }
 
 // learn adds a member.
-func (r *huntRows) learn(m rowMember) int {
+func (r *huntRows) learn(raw string, m rowMember) int {
 	n := len(r.known)
-	m.next = n + 1
+	m.raw, m.next = raw, n+1
 	r.known = append(r.known, m)
-	r.byRaw[m.raw] = n
+	r.byRaw[raw] = n
 	return n
 }
 
@@ -90,8 +89,7 @@ func (r *huntRows) decode(d *jsontext.Decoder, l *leash) error {
 	if _, err := d.ReadToken(); err != nil {
 		return err
 	}
-	for d.PeekKind() != jsontext.KindEndArray {
-		l.tug("a row", maxHuntRow)
+	for l.tug("a row", maxHuntRow); d.PeekKind() != jsontext.KindEndArray; l.tug("a row", maxHuntRow) {
 		v, err := d.ReadValue()
 		if err != nil {
 			return err
@@ -117,7 +115,7 @@ func (r *huntRows) add(v jsontext.Value) error {
 func (r *huntRows) split(row []byte) bool {
 	clear(r.values)
 	r.loose, r.rest = r.loose[:0], r.rest[:0]
-	if len(r.known) > len(r.columns)+maxLearned {
+	if len(r.byRaw) > len(r.columns)+maxLearned {
 		r.unlearn()
 	}
 	before := 0
@@ -126,7 +124,7 @@ func (r *huntRows) split(row []byte) bool {
 		begin := skipSpace(row, skipSpace(row, end)+1)
 		end = valueEnd(row, begin)
 		r.put(m, row[begin:end:end])
-		if len(r.rest)+len(r.loose) > maxStray || len(r.known) > len(r.columns)+2*maxLearned {
+		if len(r.rest)+len(r.loose) > maxStray || len(r.byRaw) > len(r.columns)+2*maxLearned {
 			return false
 		}
 		if i = skipSpace(row, end); row[i] == ',' {
@@ -151,25 +149,40 @@ func (r *huntRows) lookUp(row []byte, i, before int) (int, int) {
 	end := stringEnd(row, i)
 	m, ok := r.byRaw[string(row[i+1:end-1])]
 	if !ok {
-		m = r.learn(r.classify(row[i:end]))
+		m = r.meet(row[i:end])
 	}
 	r.known[before].next = m
 	return m, end
 }
 
-// classify says what a member is that has not been seen yet.
-func (r *huntRows) classify(quoted []byte) rowMember {
-	m := rowMember{raw: string(quoted[1 : len(quoted)-1]), name: unquote(quoted), column: -1}
+// meet looks up a name that has not been seen as it is spelt here. A name has
+// more than one spelling because of escapes.
+func (r *huntRows) meet(quoted []byte) int {
+	name := unquote(quoted)
+	usual := spelling(name)
+	m, ok := r.byRaw[usual]
+	if !ok {
+		m = r.learn(usual, r.classify(name))
+	}
+	r.byRaw[string(quoted[1:len(quoted)-1])] = m
+	return m
+}
+
+// spelling returns a name as it usually stands between quotes.
+func spelling(name string) string {
+	quoted, _ := jsontext.AppendQuote(nil, name) // what is no UTF-8 in a name has been replaced before
+	return string(quoted[1 : len(quoted)-1])
+}
+
+// classify says what a member is that no column is called exactly like.
+func (r *huntRows) classify(name string) rowMember {
+	m := rowMember{name: name, column: -1}
 	for i, c := range r.columns {
-		if c.Name == m.name {
-			m.fate, m.column = named, i
-			return m
-		}
-		if strings.EqualFold(c.Name, m.name) && (m.fate == stray || sameButFirst(c.Name, m.name)) {
+		if strings.EqualFold(c.Name, name) && (m.fate == stray || sameButFirst(c.Name, name)) {
 			m.fate, m.column = alike, i
 		}
 	}
-	if strings.Contains(m.name, "@odata") {
+	if strings.Contains(name, "@odata") {
 		m.fate = dropped
 	}
 	return m

@@ -2,7 +2,9 @@ package defender
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
+	"math/bits"
 )
 
 var byteOrderMark = []byte("\uFEFF")
@@ -76,13 +78,47 @@ func (f *jsonFilter) begin() {
 // scan returns how many bytes of b pass as they are: all, or those before the
 // first to be escaped.
 func (f *jsonFilter) scan(b []byte) int {
-	for i, c := range b {
-		if f.text && c < ' ' {
-			return i
+	text, escape := f.text, f.escape // in registers: most bytes come by here
+	defer func() { f.text, f.escape = text, escape }()
+	for i := 0; i < len(b); i++ {
+		if text && !escape {
+			if i += plain(b[i:]); i == len(b) {
+				break
+			}
 		}
-		f.step(c)
+		switch c := b[i]; {
+		case text && c < ' ':
+			return i
+		case escape:
+			escape = false
+		case c == '"':
+			text = !text
+		case c == '\\':
+			escape = text
+		}
 	}
 	return len(b)
+}
+
+// plain returns how many bytes at the begin of b mean nothing inside a string:
+// they are no quote, no backslash and no control character. It looks at eight
+// at once: x-ones*c has the high bit set in the lowest byte of x that is less
+// than c, and perhaps in some above it.
+func plain(b []byte) int {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(b); i += 8 {
+		x := binary.LittleEndian.Uint64(b[i:])
+		quote, slash := x^ones*'"', x^ones*'\\'
+		found := ((x-ones*' ')&^x | (quote-ones)&^quote | (slash-ones)&^slash) & high
+		if found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for i < len(b) && b[i] >= ' ' && b[i] != '"' && b[i] != '\\' {
+		i++
+	}
+	return i
 }
 
 // filter appends b, escaped, to out.
