@@ -11,7 +11,7 @@ POSTGRES     = PG_BIN=$$(.ci/setup) && export PG_BIN &&
 # Go refuses to build where git refuses to answer, as for another user's clone.
 STAMP        = $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 
-.PHONY: help demo test build lint race bench schema image
+.PHONY: help demo test build lint race bench schema kql image
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -40,6 +40,13 @@ bench: ## incidents per second and allocations, through the whole path
 
 schema: ## write what the migrations make to migrations/schema.txt, which a test compares
 	@$(POSTGRES) go test ./migrations -run "^TestSchema$$" -count=1 -update
+
+# Needs node and npm, and the published queries beside the repository.
+kql: ## check the hunting queries that are sent with Microsoft's own parser
+	@mkdir -p .cache && rm -f .cache/kql.jsonl
+	@npm --prefix .ci/kql ci --silent --no-audit --no-fund
+	go test ./sync/kql -run '^TestTexts$$' -count=1 -out "$(CURDIR)/.cache/kql.jsonl"
+	node .ci/kql/check.mjs .cache/kql.jsonl "$(or $(DEFENDERSYNC_FIXTURES),../shared/fixtures)/../reference/hunting_tables.json"
 
 image: ## build the container image
 	docker build -t defendersync .

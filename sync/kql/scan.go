@@ -99,8 +99,22 @@ func plain(s string) bool {
 	return s != "" && !reserved[s]
 }
 
-// reserved are the words that can't stand for a column without brackets.
-var reserved = words(`and or in has contains startswith endswith between like by on of to step let set true false null`)
+// reserved are words of the language that the parser does not take for a table
+// or a column, and a few of which one can't be sure.
+var reserved = words(`
+accumulate and anomalychart areachart as asc bagexpansion barchart between bin_legacy boolean by byte cachingpolicy
+callout cancel card char columnchart contains contains_cs containscs count cycles dataexport datascope datatable date
+datetime decimal decodeblocks desc double dynamic earliest encodingpolicy endswith endswith_cs expandoutput extend
+extent_tags_retention external_data externaldata false find first flags float force_remote from harddelete
+hardretention has has_all has_any has_cs hasprefix hasprefix_cs hassuffix hassuffix_cs hotcache in int invoke isfuzzy
+join journal kind ladderchart last latest let like likecs limit linechart long lookup materialize mdm missing
+nooptimization notcontains notcontainscs notlike notlikecs null of on or others pathformat piechart pivotchart print
+project queries query_results real relaxed restricted_view_access row_level_security rowstore rowstore_references
+rowstore_sealinfo rowstorepolicy rowstores sample scatterchart seal seals search set shards simple softdelete
+softretention sql stackedareachart startswith startswith_cs statistics step storedqueryresultcontainers string
+summarize tablepurge take time timechart timeline timepivot timespan title to toscalar totable treemap true uint ulong
+union uniqueid unrestrictedviewers verbose viewers views where with_itemindex with_match_id with_source with_step_name
+withsource writeaheadlog`)
 
 // words makes a set of a list that is easier to read as one.
 func words(list string) map[string]bool {
