@@ -10,10 +10,13 @@ func (p *proof) values(lo, hi int, inner bool) error {
 		if err := p.checkCalls(lo, at); err != nil { // such as toscalar, around what is read
 			return err
 		}
-		t := p.tokens[at]
-		return hurdlef("read inside", "reads %s inside an operator (line %d), so that what one row gives may depend on others", t.text, t.line)
+		return p.inside(at)
 	}
 	return p.constant(lo, hi, inner)
+}
+
+func (p *proof) inside(i int) error {
+	return hurdlef("read inside", "reads %s inside an operator (line %d), so that what one row gives may depend on others", p.tokens[i].text, p.tokens[i].line)
 }
 
 // constant takes what is made of the query's own text alone, or of that and the

@@ -158,10 +158,14 @@ func (p *proof) expression(lo, hi int) (rows bool, err error) {
 	if at, ok := p.body(lo, hi); ok {
 		return p.statements(at, hi-1)
 	}
-	if p.reads(lo, hi) < 0 {
+	at := p.reads(lo, hi)
+	if at < 0 {
 		return false, p.constant(lo, hi, false)
 	}
 	end := until(p.tokens, lo, hi, "|")
+	if at > end && p.writtenOut(lo, end) {
+		return false, p.inside(at)
+	}
 	if err := p.head(lo, end); err != nil {
 		return false, err
 	}
@@ -211,7 +215,7 @@ func (p *proof) head(lo, end int) error {
 	}
 	name := p.tokens[lo]
 	if line, again := p.read[name.text]; again {
-		return hurdlef("read twice", "reads %s more than once (lines %d and %d), and what one row gives may depend on others", name.text, line, name.line)
+		return hurdlef("read twice", "reads %s more than once (line %d, line %d), so that what one row gives may depend on others", name.text, line, name.line)
 	}
 	p.read[name.text] = name.line
 	switch {
