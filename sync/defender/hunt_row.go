@@ -177,9 +177,9 @@ func spelling(name string) string {
 // classify says what a member is that no column is called exactly like.
 func (r *huntRows) classify(name string) rowMember {
 	m := rowMember{name: name, column: -1}
-	for i, c := range r.columns {
+	for _, c := range r.columns {
 		if strings.EqualFold(c.Name, name) && (m.fate == stray || sameButFirst(c.Name, name)) {
-			m.fate, m.column = alike, i
+			m.fate, m.column = alike, r.known[r.byRaw[spelling(c.Name)]].column // the first of that name
 		}
 	}
 	if strings.Contains(name, "@odata") {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 )
 
 // readFiltered reads body through a filter, in one go and byte by byte from
@@ -68,6 +69,21 @@ func TestJSONFilterOfALongText(t *testing.T) {
 			t.Errorf("%d bytes of %q become %d, want %d", len(body), c, len(got), len(want))
 		}
 	}
+}
+
+// Eight bytes at once are what one byte at a time would be.
+func TestPlainBytes(t *testing.T) {
+	special := []byte{0, 1, '\t', 0x1f, ' ', '!', '"', '#', '[', '\\', ']', 0x7f, 0x80, 0x9f, 0xa0, 0xa2, 0xdc, 0xff}
+	rapid.Check(t, func(rt *rapid.T) {
+		b := rapid.SliceOfN(rapid.OneOf(rapid.Just(byte('x')), rapid.SampledFrom(special), rapid.Byte()), 0, 30).Draw(rt, "bytes")
+		want := 0
+		for want < len(b) && b[want] >= ' ' && b[want] != '"' && b[want] != '\\' {
+			want++
+		}
+		if got := plain(b); got != want {
+			rt.Fatalf("%d plain bytes in %q, want %d", got, b, want)
+		}
+	})
 }
 
 func TestJSONFilterPassesErrorsOn(t *testing.T) {
