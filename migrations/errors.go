@@ -39,7 +39,7 @@ func explain(ctx context.Context, pool *pgxpool.Pool, verb string, err error) er
 		return fmt.Errorf("migrations: %s: role %s may not create schemas; as the owner of the database run GRANT CREATE ON DATABASE %s TO %s: %w",
 			verb, role, database, role, err)
 	}
-	return fmt.Errorf("migrations: %s: role %s does not own the schemas defender and sync; migrate as the role that created them, or as that role run GRANT it TO %s: %w",
+	return fmt.Errorf("migrations: %s: role %s does not own the schemas defender, hunting and sync; migrate as the role that created them, or as that role run GRANT it TO %s: %w",
 		verb, role, role, err)
 }
 

@@ -1,6 +1,7 @@
 // Package migrations holds the schema as numbered goose files and is the one
-// way to apply them. Several workers may call it at once: a session lock lets
-// one through, and the others find nothing left to do.
+// way to apply them, and those that the program writes for hunting tables.
+// Several workers may call it at once: a session lock lets one through, and the
+// others find nothing left to do.
 package migrations
 
 import (
@@ -8,6 +9,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"time"
@@ -26,33 +28,55 @@ var files embed.FS
 // PostgreSQL 15 an ordinary role may not create tables in public.
 const versionTable = "sync.goose_db_version"
 
-// Migration is one numbered file.
+// Migration is one numbered file, or one that was generated for a hunting
+// table: its name begins "hunting/", and it is numbered apart.
 type Migration struct {
 	Version   int64
 	Name      string    // file name
 	AppliedAt time.Time // zero while it is pending
 }
 
-// Up applies what is pending, each file in its own transaction, and returns the
-// names of the files applied. It waits up to five minutes for another process
-// that is migrating.
+// series is migrations that are numbered together: their files, and goose's
+// ledger of those applied.
+type series struct {
+	files fs.FS
+	table string
+}
+
+// Up applies what is pending, each migration in its own transaction and the
+// generated ones last, and returns the names of those applied. It waits up to
+// five minutes for another process that is migrating.
 func Up(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
 	var applied []*goose.MigrationResult
-	err := withProvider(ctx, pool, func(p *goose.Provider) (err error) {
+	err := withProvider(ctx, pool, embedded(), func(p *goose.Provider) (err error) {
 		applied, err = p.Up(ctx)
 		return err
 	})
+	var tables []string
+	if err == nil {
+		tables, err = upGenerated(ctx, pool)
+	}
 	if err != nil {
 		return nil, explain(ctx, pool, "apply", err)
 	}
-	return names(applied), nil
+	return append(names(applied), tables...), nil
 }
 
-// Down takes the newest migration back and returns its name, or "" when none
-// is applied. The data in what it drops is lost.
+// Down takes the newest migration back, a generated one as long as there is
+// one, and returns its name, or "" when none is applied. The data in what it
+// drops is lost.
 func Down(ctx context.Context, pool *pgxpool.Pool) (string, error) {
+	if err := requireKnown(ctx, pool); err != nil {
+		return "", err
+	}
+	switch name, err := downGenerated(ctx, pool); {
+	case err != nil:
+		return "", explain(ctx, pool, "take back", err)
+	case name != "":
+		return name, nil
+	}
 	var undone *goose.MigrationResult
-	err := withProvider(ctx, pool, func(p *goose.Provider) (err error) {
+	err := withProvider(ctx, pool, embedded(), func(p *goose.Provider) (err error) {
 		undone, err = p.Down(ctx)
 		return err
 	})
@@ -65,12 +89,13 @@ func Down(ctx context.Context, pool *pgxpool.Pool) (string, error) {
 	return undone.Source.Path, nil
 }
 
-// DownTo takes back every migration above version, newest first, and returns
-// their names. 0 takes back all: nothing of ours is left but goose's ledger in
-// the schema sync.
+// DownTo takes back every file above version, newest first, and returns their
+// names. With the file that makes the schema hunting goes every table that was
+// generated in it. 0 takes back all: nothing of ours is left but goose's ledger
+// in the schema sync.
 func DownTo(ctx context.Context, pool *pgxpool.Pool, version int64) ([]string, error) {
 	var undone []*goose.MigrationResult
-	err := withProvider(ctx, pool, func(p *goose.Provider) (err error) {
+	err := withProvider(ctx, pool, embedded(), func(p *goose.Provider) (err error) {
 		undone, err = p.DownTo(ctx, version)
 		return err
 	})
@@ -80,10 +105,27 @@ func DownTo(ctx context.Context, pool *pgxpool.Pool, version int64) ([]string, e
 	return names(undone), nil
 }
 
-// Status lists every migration known to this program, oldest first. Unlike
-// goose's own it only reads, so that it also answers a role that may not write.
-// The error is a [*NewerError] where the database is ahead of this program.
+// Status lists every migration known to this program, oldest first, and then
+// the generated ones. Unlike goose's own it only reads, so that it also answers
+// a role that may not write. The error is a [*NewerError] where the database is
+// ahead of this program.
 func Status(ctx context.Context, pool *pgxpool.Pool) ([]Migration, error) {
+	all, err := fileStatus(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	tables, err := listGenerated(ctx, pool)
+	if err != nil {
+		return nil, explain(ctx, pool, "list", err)
+	}
+	for _, g := range tables {
+		all = append(all, Migration{Version: g.version, Name: generatedDir + g.name, AppliedAt: g.appliedAt})
+	}
+	return all, nil
+}
+
+// fileStatus is [Status] of the files.
+func fileStatus(ctx context.Context, pool *pgxpool.Pool) ([]Migration, error) {
 	known, err := list()
 	if err != nil {
 		return nil, err
@@ -102,9 +144,11 @@ func Status(ctx context.Context, pool *pgxpool.Pool) ([]Migration, error) {
 	return known, nil
 }
 
-// Current reports whether nothing is pending. Its error is as for [Status].
+// Current reports whether no file is pending. A generated migration that is
+// does not count: nothing waits for it but its own table's streams. The error is
+// as for [Status].
 func Current(ctx context.Context, pool *pgxpool.Pool) (bool, error) {
-	all, err := Status(ctx, pool)
+	all, err := fileStatus(ctx, pool)
 	if err != nil {
 		return false, err
 	}
@@ -160,10 +204,21 @@ func list() ([]Migration, error) {
 	return all, nil
 }
 
-// withProvider calls f with a provider over the pool's connections, unless the
-// database is one that only a newer program understands.
-func withProvider(ctx context.Context, pool *pgxpool.Pool, f func(*goose.Provider) error) error {
-	if _, err := Status(ctx, pool); errors.As(err, new(*NewerError)) {
+// requireKnown refuses a database that only a newer program understands.
+func requireKnown(ctx context.Context, pool *pgxpool.Pool) error {
+	if _, err := fileStatus(ctx, pool); errors.As(err, new(*NewerError)) {
+		return err
+	}
+	return nil
+}
+
+// embedded is the series of the files.
+func embedded() series { return series{files: files, table: versionTable} }
+
+// withProvider calls f with a provider of s over the pool's connections, unless
+// the database is one that only a newer program understands.
+func withProvider(ctx context.Context, pool *pgxpool.Pool, s series, f func(*goose.Provider) error) error {
+	if err := requireKnown(ctx, pool); err != nil {
 		return err
 	}
 	if err := ensureSchema(ctx, pool); err != nil {
@@ -175,10 +230,12 @@ func withProvider(ctx context.Context, pool *pgxpool.Pool, f func(*goose.Provide
 		return err
 	}
 	db := stdlib.OpenDBFromPool(pool)
-	p, err := goose.NewProvider(goose.DialectPostgres, db, files,
+	p, err := goose.NewProvider(goose.DialectPostgres, db, s.files,
 		goose.WithDisableGlobalRegistry(true),
 		goose.WithSessionLocker(locker),
-		goose.WithTableName(versionTable),
+		goose.WithTableName(s.table),
+		// Whoever applies generated migrations by hand may begin with any table.
+		goose.WithAllowOutofOrder(s.table == generatedTable),
 		goose.WithLogger(goose.NopLogger()), // what was done is returned, and the caller tells
 	)
 	if err != nil {

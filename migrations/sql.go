@@ -28,7 +28,30 @@ WHERE NOT EXISTS (SELECT FROM sync.goose_db_version);
 // SQL returns what [Up] would run, as one transaction for an operator to
 // review and apply with psql. It is empty when nothing is pending.
 func SQL(ctx context.Context, pool *pgxpool.Pool) (string, error) {
-	all, err := Status(ctx, pool)
+	files, err := filesSQL(ctx, pool)
+	if err != nil {
+		return "", err
+	}
+	all, err := listGenerated(ctx, pool)
+	if err != nil {
+		return "", explain(ctx, pool, "list", err)
+	}
+	var b strings.Builder
+	b.WriteString(files)
+	for _, g := range all {
+		if g.appliedAt.IsZero() {
+			b.WriteString(g.sql())
+		}
+	}
+	if b.Len() == 0 {
+		return "", nil
+	}
+	return "BEGIN;\n" + b.String() + "\nCOMMIT;\n", nil
+}
+
+// filesSQL returns what is pending of the files, without a transaction.
+func filesSQL(ctx context.Context, pool *pgxpool.Pool) (string, error) {
+	all, err := fileStatus(ctx, pool)
 	if err != nil {
 		return "", err
 	}
@@ -46,7 +69,7 @@ func SQL(ctx context.Context, pool *pgxpool.Pool) (string, error) {
 	if b.Len() == 0 {
 		return "", nil
 	}
-	return "BEGIN;\n\n" + ledger + b.String() + "\nCOMMIT;\n", nil
+	return "\n" + ledger + b.String(), nil
 }
 
 // upSection returns the part of a migration file that goes up.
@@ -72,7 +95,7 @@ func GrantRead(ctx context.Context, pool *pgxpool.Pool, role string) error {
 	}
 	defer tx.Rollback(ctx) // after Commit it does nothing
 	to := pgx.Identifier{role}.Sanitize()
-	for _, schema := range []string{"defender", "sync"} {
+	for _, schema := range []string{"defender", "hunting", "sync"} {
 		// No part of a GRANT can be a parameter.
 		for _, grant := range []string{
 			"GRANT USAGE ON SCHEMA " + schema + " TO " + to,
