@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,21 +20,30 @@ import (
 // compare-and-swap ([ErrConflict]).
 //
 // A record with a value that PostgreSQL refuses goes to sync.quarantine with its
-// Served bytes, and the rest of c is stored. After an error nothing was
+// Served bytes, and the rest of c is stored. Hunting rows are written before the
+// lease's row is locked, see commitHunt. After an error nothing was
 // written, unless the connection broke while the commit was on its way: then
 // the checkpoint in the database says which.
 func (s *Store) Commit(ctx context.Context, c *Commit) (Checkpoint, Counts, error) {
 	if err := c.check(); err != nil {
 		return Checkpoint{}, Counts{}, fmt.Errorf("store: commit %s: %w", c.Checkpoint.Stream, err)
 	}
-	w, err := s.commit(ctx, c, (*writer).storeTogether)
-	if isDataError(err) {
-		w, err = s.commit(ctx, c, (*writer).storeApart)
-	}
+	w, err := s.commitRows(ctx, c)
 	if err != nil {
 		return Checkpoint{}, Counts{}, fmt.Errorf("store: commit %s: %w", c.Checkpoint.Stream, err)
 	}
 	return w.stored, w.counts, nil
+}
+
+func (s *Store) commitRows(ctx context.Context, c *Commit) (*writer, error) {
+	if c.Hunt != nil {
+		return s.commitHunt(ctx, c)
+	}
+	w, err := s.commit(ctx, c, (*writer).storeTogether)
+	if isDataError(err) {
+		w, err = s.commit(ctx, c, (*writer).storeApart)
+	}
+	return w, err
 }
 
 // check reports what no caller may hand in.
@@ -43,6 +53,9 @@ func (c *Commit) check() error {
 		return errors.New("the checkpoint is not of the lease's tenant")
 	}
 	if err := checkRows(tenant, c.Incidents, c.Alerts); err != nil {
+		return err
+	}
+	if err := c.checkHunt(); err != nil {
 		return err
 	}
 	for _, v := range c.Coverage {
@@ -106,11 +119,12 @@ type writer struct {
 	// strict refuses rows of the same version as what is stored.
 	strict bool
 
-	now     time.Time    // the database's clock
-	ledger  []*ledgerRow // the coverage that c's may replace
-	refused []Quarantined
-	counts  Counts
-	stored  Checkpoint
+	now      time.Time    // the database's clock
+	ledger   []*ledgerRow // the coverage that c's may replace
+	refused  []Quarantined
+	resolved []QuarantineKey // hunting rows that were refused before
+	counts   Counts
+	stored   Checkpoint
 }
 
 // send runs the statements gathered; the error is that of the first to fail.
@@ -194,13 +208,21 @@ func queueSettings(b *pgx.Batch) {
 	b.Queue(settings)
 }
 
+// changes is what c met, in its hunting answers, too.
+func (c *Commit) changes() []SchemaChange {
+	if c.Hunt == nil {
+		return c.SchemaChanges
+	}
+	return append(slices.Clone(c.SchemaChanges), c.Hunt.news...)
+}
+
 // queueSchemaChanges records what c met for the first time.
 func queueSchemaChanges(b *pgx.Batch, c *Commit, now time.Time) {
 	const insert = `
 		INSERT INTO sync.schema_changes (tenant_id, id, object, property, change, detail, first_seen_at, run_id)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 		ON CONFLICT (tenant_id, id) DO NOTHING`
-	for _, s := range c.SchemaChanges {
+	for _, s := range c.changes() {
 		id := digest(c.Lease.TenantID, s.Object, s.Property, s.Change, s.Detail)
 		b.Queue(insert, c.Lease.TenantID, id, CleanText(s.Object), CleanText(s.Property), CleanText(s.Change), CleanText(s.Detail), now, orNull(c.RunID))
 	}

@@ -124,15 +124,50 @@ func (s *Store) BlockedUntil(ctx context.Context, tenantID string) (time.Time, e
 		SELECT blocked_until
 		FROM sync.leases
 		WHERE tenant_id = $1`
-	var until *time.Time
-	err := s.pool.QueryRow(ctx, blocked, tenantID).Scan(&until)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+	until, err := s.instant(ctx, blocked, tenantID)
+	if err != nil {
 		return time.Time{}, fmt.Errorf("store: look up the block of tenant %s: %w", tenantID, err)
 	}
-	if until == nil {
+	return until, nil
+}
+
+// BlockHunting is [Store.Block] for hunting alone, whose allotment is apart.
+func (s *Store) BlockHunting(ctx context.Context, tenantID string, until time.Time) error {
+	const block = `
+		UPDATE sync.leases
+		SET hunting_blocked_until = $2
+		WHERE tenant_id = $1 AND (hunting_blocked_until IS NULL OR hunting_blocked_until < $2)`
+	if _, err := s.pool.Exec(ctx, block, tenantID, until); err != nil {
+		return fmt.Errorf("store: block hunting of tenant %s: %w", tenantID, err)
+	}
+	return nil
+}
+
+// HuntingBlockedUntil is [Store.BlockedUntil] for [Store.BlockHunting].
+func (s *Store) HuntingBlockedUntil(ctx context.Context, tenantID string) (time.Time, error) {
+	const blocked = `
+		SELECT hunting_blocked_until
+		FROM sync.leases
+		WHERE tenant_id = $1`
+	until, err := s.instant(ctx, blocked, tenantID)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("store: look up the block of hunting of tenant %s: %w", tenantID, err)
+	}
+	return until, nil
+}
+
+// instant returns the time that a query of a tenant finds; the zero time for
+// NULL, or for no row.
+func (s *Store) instant(ctx context.Context, sql, tenantID string) (time.Time, error) {
+	var at *time.Time
+	err := s.pool.QueryRow(ctx, sql, tenantID).Scan(&at)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return time.Time{}, err
+	}
+	if at == nil {
 		return time.Time{}, nil
 	}
-	return *until, nil
+	return *at, nil
 }
 
 // queueGuard locks the lease's row until the transaction ends and fails with
@@ -146,12 +181,27 @@ func queueGuard(b *pgx.Batch, l Lease, now *time.Time) {
 		FROM sync.leases
 		WHERE tenant_id = $1
 		FOR NO KEY UPDATE`
-	b.Queue(guard, l.TenantID, l.Owner, l.Fence).QueryRow(func(row pgx.Row) error {
+	b.Queue(guard, l.TenantID, l.Owner, l.Fence).QueryRow(heldAt(now))
+}
+
+// queueFence is [queueGuard] without the lock: what it finds may be untrue as
+// soon as it is found.
+func queueFence(b *pgx.Batch, l Lease, now *time.Time) {
+	const look = `
+		SELECT owner = $2 AND fence = $3 AND released_at IS NULL, clock_timestamp()
+		FROM sync.leases
+		WHERE tenant_id = $1`
+	b.Queue(look, l.TenantID, l.Owner, l.Fence).QueryRow(heldAt(now))
+}
+
+// heldAt reads whether the lease is held, and the database's clock.
+func heldAt(now *time.Time) func(pgx.Row) error {
+	return func(row pgx.Row) error {
 		var held bool
 		err := row.Scan(&held, now)
 		if errors.Is(err, pgx.ErrNoRows) || err == nil && !held {
 			return ErrFenced
 		}
 		return err
-	})
+	}
 }

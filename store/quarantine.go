@@ -121,7 +121,7 @@ func (w *writer) queueQuarantine(c *Commit) {
 		held[QuarantineKey{q.Kind, q.Key}] = true
 	}
 	var stored []*key
-	for _, k := range c.Resolved {
+	for _, k := range append(w.resolved, c.Resolved...) {
 		if !held[k] {
 			stored = append(stored, &key{c.Lease.TenantID, CleanText(k.Kind), CleanText(k.Key)})
 		}

@@ -29,7 +29,7 @@ type Lease struct {
 type Checkpoint struct {
 	TenantID  string
 	Stream    string
-	StartTime time.Time // where the stream begins, fixed at first contact
+	StartTime time.Time // where the stream begins; set at first contact, moved back only by a backfill
 	Watermark time.Time // everything in [StartTime, Watermark) is vouched for by sync.coverage or listed in sync.gaps
 
 	// NextFrom is where the next fresh pass begins: overlap before the
@@ -69,7 +69,7 @@ type Coverage struct {
 
 // Quarantined is one record that could not be stored.
 type Quarantined struct {
-	Kind    string // "incident", "alert", "incident_alerts" or "response": what Payload holds, and so how it is replayed
+	Kind    string // "incident", "alert", "incident_alerts", "hunting_row" or "response": what Payload holds, and so how it is replayed
 	Key     string // the record's id where it is known
 	Reason  string
 	Payload []byte // bytes as served, bounded; need not be JSON or UTF-8
@@ -85,7 +85,8 @@ type SchemaChange struct {
 }
 
 // Commit is everything that one transaction stores. Checkpoint carries the
-// new values and, in Revision, the revision they were derived from.
+// new values and, in Revision, the revision they were derived from. Hunt keeps
+// its rows: after an error they can be committed again.
 type Commit struct {
 	Lease         Lease
 	RunID         string
@@ -93,6 +94,7 @@ type Commit struct {
 	Coverage      []Coverage
 	Incidents     []Incident
 	Alerts        []Alert
+	Hunt          *HuntRows // a hunting result; nil for none
 	Quarantine    []Quarantined
 	Resolved      []QuarantineKey // stored now: their quarantine rows, if any, are removed
 	SchemaChanges []SchemaChange
@@ -101,9 +103,9 @@ type Commit struct {
 // QuarantineKey names what a quarantine row is about.
 type QuarantineKey struct{ Kind, Key string }
 
-// Counts says what a commit did to defender.incidents and defender.alerts:
-// one count per incident or alert handed in, after duplicates inside the
-// commit are folded. Stale versions count as unchanged.
+// Counts says what a commit did to defender.incidents and defender.alerts, or to
+// a hunting table: one count per incident, alert or row handed in, after
+// duplicates inside the commit are folded. Stale versions count as unchanged.
 type Counts struct{ Inserted, Updated, Unchanged int64 }
 
 // Run is one pass of one stream in sync.runs.

@@ -1,0 +1,152 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"defendersync/migrations"
+)
+
+// prepare returns the table with a column for everything that is served, which
+// it makes or widens where spec lets it.
+func (s *Store) prepare(ctx context.Context, spec *HuntSpec, served []HuntColumn) (*huntTable, error) {
+	const attempts = 3 // others make and widen tables, too
+	for range attempts {
+		t, err := loadHuntTable(ctx, s.pool, spec.table())
+		if err != nil {
+			return nil, err
+		}
+		ready, err := t.ready(spec, served)
+		if ready || err != nil {
+			return t, err
+		}
+		if err := s.recordMigration(ctx, spec, served); err != nil {
+			return nil, err
+		}
+		if !spec.AutoMigrate {
+			return nil, s.schemaPending(ctx, spec)
+		}
+		if _, err := migrations.UpHunting(ctx, s.pool); err != nil {
+			return nil, err
+		}
+	}
+	return nil, errors.New("the table lacks columns again as soon as it was widened")
+}
+
+// ready reports whether the table can take the rows as it is.
+func (t *huntTable) ready(spec *HuntSpec, served []HuntColumn) (bool, error) {
+	if !t.made {
+		return false, nil
+	}
+	if t.ranges != (spec.Mode == HuntSnapshot) {
+		return false, fmt.Errorf("hunting.%s was made for another mode than %s: give it another name, or drop the table", t.name, spec.Mode)
+	}
+	missing := t.missing(spec, served)
+	switch {
+	case len(missing) > 0 && spec.OnNewColumn == "fail":
+		e := &NewColumnError{Table: "hunting." + t.name}
+		for _, c := range missing {
+			e.Columns = append(e.Columns, c.served)
+		}
+		return false, e
+	case len(missing) > 0 && spec.OnNewColumn != "ignore":
+		return false, nil
+	}
+	for _, c := range t.match(served) {
+		if c != nil && !c.made && spec.OnNewColumn != "ignore" {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// schemaPending returns what the operator is asked for.
+func (s *Store) schemaPending(ctx context.Context, spec *HuntSpec) error {
+	sql, err := migrations.HuntingSQL(ctx, s.pool, spec.table())
+	if err != nil {
+		return err
+	}
+	return &SchemaPendingError{Table: "hunting." + spec.table(), SQL: sql}
+}
+
+// recordMigration writes down what the table lacks, unless that is done.
+// Workers pass one by one, and each sees what the one before wrote down.
+func (s *Store) recordMigration(ctx context.Context, spec *HuntSpec, served []HuntColumn) error {
+	const lock = `LOCK TABLE sync.hunting_migrations IN SHARE ROW EXCLUSIVE MODE`
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, lock); err != nil {
+			return err
+		}
+		t, err := loadHuntTable(ctx, tx, spec.table())
+		if err != nil {
+			return err
+		}
+		create := !t.made && !t.pending
+		missing := t.missing(spec, served)
+		if !create && len(missing) == 0 {
+			return nil
+		}
+		b := &pgx.Batch{}
+		if create {
+			const forget = `DELETE FROM sync.hunting_columns WHERE table_name = $1` // of a table that was dropped by hand
+			b.Queue(forget, t.name)
+			queueMigration(b, t, t.create(spec, missing), missing)
+		} else {
+			queueMigration(b, t, t.widen(spec, missing), missing)
+			queueAdded(b, spec, missing)
+		}
+		return tx.SendBatch(ctx, b).Close()
+	})
+}
+
+// queueMigration writes down m, which makes columns, under the next number.
+func queueMigration(b *pgx.Batch, t *huntTable, m migration, columns []tableColumn) {
+	const insert = `
+		INSERT INTO sync.hunting_migrations (version, name, table_name, up_sql, down_sql, created_at)
+		SELECT n.version, lpad(n.version::text, 5, '0') || '_' || $1 || '.sql', $2, $3, $4, clock_timestamp()
+		FROM (SELECT coalesce(max(version), 0) + 1 FROM sync.hunting_migrations) AS n (version)`
+	const describe = `
+		INSERT INTO sync.hunting_columns (table_name, column_name, served_name, served_type, type, version)
+		SELECT $1, x.column_name, x.served_name, x.served_type, x.type, (SELECT max(version) FROM sync.hunting_migrations)
+		FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS x (column_name, served_name, served_type, type)`
+	b.Queue(insert, m.name, t.name, m.up, m.down)
+	var names, served, types, kinds []string
+	for _, c := range columns {
+		names, served = append(names, c.name), append(served, c.served)
+		types, kinds = append(types, CleanText(c.typed)), append(kinds, string(c.kind))
+	}
+	b.Queue(describe, t.name, names, served, types, kinds)
+}
+
+// queueAdded records that the source serves more than it did.
+func queueAdded(b *pgx.Batch, spec *HuntSpec, columns []tableColumn) {
+	const insert = `
+		INSERT INTO sync.schema_changes (tenant_id, id, object, property, change, detail, first_seen_at)
+		VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp())
+		ON CONFLICT (tenant_id, id) DO NOTHING`
+	for _, c := range columns {
+		change := addedColumn(spec, c)
+		id := digest(spec.TenantID, change.Object, change.Property, change.Change, change.Detail)
+		b.Queue(insert, spec.TenantID, id, change.Object, CleanText(change.Property), change.Change, CleanText(change.Detail))
+	}
+}
+
+// addedColumn, leftOut and typeChanged are what is recorded of an answer that
+// is not as its table.
+func addedColumn(spec *HuntSpec, c tableColumn) SchemaChange {
+	return SchemaChange{Object: "hunting." + spec.table(), Property: c.served, Change: "new_property",
+		Detail: fmt.Sprintf("added as %s %s for %s", c.name, c.kind, c.typed)}
+}
+
+func leftOut(spec *HuntSpec, c HuntColumn) SchemaChange {
+	return SchemaChange{Object: "hunting." + spec.table(), Property: c.Name, Change: "new_property",
+		Detail: fmt.Sprintf("%s left out (on_new_column: ignore)", c.Type)}
+}
+
+func typeChanged(spec *HuntSpec, c tableColumn, served string) SchemaChange {
+	return SchemaChange{Object: "hunting." + spec.table(), Property: c.served, Change: "type_changed",
+		Detail: fmt.Sprintf("expected %s, got %s", c.typed, served)}
+}

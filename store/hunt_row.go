@@ -1,0 +1,235 @@
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+	"slices"
+	"strings"
+)
+
+// huntShape says where the values of an answer go.
+type huntShape struct {
+	columns []shapeColumn // in the order of the table's columns by name, whatever order they are served in
+	named   []string      // their names, for COPY
+	key     []int         // of columns: those of the identity, by served name
+	whole   bool          // the identity is every value there is
+	time    int           // of columns: the time column; -1 for none
+	timed   bool          // the time is part of the identity
+}
+
+// shapeColumn is one column that an answer has values for.
+type shapeColumn struct {
+	name, served string
+	kind         huntKind
+	position     int  // in the answer
+	private      bool // replaced by a digest
+	tag          [8]byte
+}
+
+// newShape matches an answer with its table.
+func newShape(spec *HuntSpec, t *huntTable, served []HuntColumn) *huntShape {
+	s := &huntShape{time: -1, whole: len(spec.Key) == 0}
+	used := map[string]bool{}
+	for i, c := range t.match(served) {
+		name := served[i].Name
+		if c == nil || !c.made || used[c.name] || spec.drops(name) {
+			continue
+		}
+		used[c.name] = true
+		s.columns = append(s.columns, shapeColumn{name: c.name, served: c.served, kind: c.kind, position: i, private: spec.hashes(name), tag: tagOf(c.name)})
+	}
+	slices.SortFunc(s.columns, func(a, b shapeColumn) int { return strings.Compare(a.name, b.name) })
+	for i, c := range s.columns {
+		s.named = append(s.named, c.name)
+		if c.is(spec.TimeColumn) && !c.private {
+			s.time = i
+		}
+		if s.whole || containsFold(spec.Key, c.served) {
+			s.key = append(s.key, i)
+		}
+	}
+	s.timed = spec.timed()
+	if s.timed && s.time >= 0 && !slices.Contains(s.key, s.time) {
+		s.key = append(s.key, s.time)
+	}
+	slices.SortFunc(s.key, func(a, b int) int { return strings.Compare(s.columns[a].served, s.columns[b].served) })
+	return s
+}
+
+func (c *shapeColumn) is(served string) bool {
+	return served != "" && strings.EqualFold(c.served, served)
+}
+
+// timed reports whether the time is part of the identity, and so begins the key.
+func (s *HuntSpec) timed() bool {
+	if s.TimeColumn == "" || s.drops(s.TimeColumn) || s.hashes(s.TimeColumn) {
+		return false
+	}
+	return !s.KeyOnly || containsFold(s.Key, s.TimeColumn)
+}
+
+// tagOf stands for a column's name where contents are digested.
+func tagOf(name string) [8]byte {
+	sum := sha256.Sum256([]byte(name))
+	return [8]byte(sum[:8])
+}
+
+// extraName is the column of what has none, as a tag.
+var extraTag = tagOf("extra")
+
+// huntRow encodes one row after the other in the same memory.
+type huntRow struct {
+	body []byte // the fields of the served columns, then that of extra
+	key  rowKey
+	hash [16]byte
+	time int64
+
+	tokens []token
+	room   []byte // of texts with escapes
+	extra  []byte // the object under way
+	digest hash.Hash
+	sum    []byte
+}
+
+// encode sets body, key, hash and time.
+func (r *huntRow) encode(spec *HuntSpec, shape *huntShape, values [][]byte, rest []HuntExtra) {
+	if r.digest == nil {
+		r.digest = sha256.New()
+	}
+	r.read(spec, shape, values)
+	r.time = noTime
+	if shape.time >= 0 {
+		if at, ok := parseInstant(r.tokens[shape.time]); ok {
+			r.time = at
+		}
+	}
+	r.identify(shape)
+	r.fields(spec, shape, values, rest)
+}
+
+// read sets tokens. From here on nothing sees what is private.
+func (r *huntRow) read(spec *HuntSpec, shape *huntShape, values [][]byte) {
+	r.tokens, r.room = r.tokens[:0], r.room[:0]
+	for i := range shape.columns {
+		c := &shape.columns[i]
+		var t token
+		if c.position < len(values) {
+			t = tokenOf(values[c.position], &r.room)
+		}
+		if c.private {
+			t = pseudonym(spec.TenantID, t)
+		}
+		r.tokens = append(r.tokens, t)
+	}
+}
+
+// identify sets key. A value that is not there, or an empty text, is not part of
+// the identity of a whole row: a column that comes to the source is empty in
+// every row that was there before.
+func (r *huntRow) identify(shape *huntShape) {
+	r.digest.Reset()
+	for _, i := range shape.key {
+		t := r.tokens[i]
+		if shape.whole && t.empty() {
+			continue
+		}
+		c := &shape.columns[i]
+		var head [8 + 1 + 8]byte
+		copy(head[:8], c.tag[:])
+		head[8] = t.kind
+		binary.BigEndian.PutUint64(head[9:], uint64(len(t.text)))
+		r.digest.Write(head[:])
+		r.digest.Write(t.text)
+	}
+	r.sum = r.digest.Sum(r.sum[:0])
+	copy(r.key[:], r.sum)
+	if shape.timed {
+		var at [8]byte
+		binary.BigEndian.PutUint64(at[:], uint64(keyTime(r.time)))
+		copy(r.key[:6], at[2:])
+		copy(r.key[6:], r.sum)
+	}
+}
+
+// keyTime is a time as it begins a key: milliseconds since 1970, none below 0.
+func keyTime(micros int64) int64 {
+	if micros == noTime {
+		return 0
+	}
+	return max(0, epoch.UnixMilli()+floorDiv(micros, 1000))
+}
+
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
+}
+
+// fields sets body, and hash to the digest of what is in it and not NULL: a
+// column without values changes nothing.
+func (r *huntRow) fields(spec *HuntSpec, shape *huntShape, values [][]byte, rest []HuntExtra) {
+	r.body, r.extra = r.body[:0], append(r.extra[:0], '{')
+	r.digest.Reset()
+	for i := range shape.columns {
+		c, t := &shape.columns[i], r.tokens[i]
+		begin := len(r.body)
+		var ok bool
+		if r.body, ok = appendField(r.body, c.kind, t); !ok {
+			r.body = appendNull(r.body)
+			r.misfit(c, t, values)
+		}
+		r.mix(&c.tag, r.body[begin:])
+	}
+	r.rest(spec, rest)
+	begin := len(r.body)
+	if len(r.extra) == 1 {
+		r.body = appendNull(r.body)
+	} else {
+		r.extra = append(r.extra, '}')
+		r.body = binary.BigEndian.AppendUint32(r.body, uint32(1+len(r.extra)))
+		r.body = append(append(r.body, jsonbVersion), r.extra...)
+	}
+	r.mix(&extraTag, r.body[begin:])
+	r.sum = r.digest.Sum(r.sum[:0])
+	copy(r.hash[:], r.sum)
+}
+
+// mix adds a field to the digest of the content unless it is NULL.
+func (r *huntRow) mix(tag *[8]byte, field []byte) {
+	if field[0]&0x80 != 0 {
+		return
+	}
+	r.digest.Write(tag[:])
+	r.digest.Write(field)
+}
+
+// misfit puts a value that its column cannot hold into extra, as served.
+func (r *huntRow) misfit(c *shapeColumn, t token, values [][]byte) {
+	value := values[c.position]
+	if c.private {
+		value = appendQuoted(nil, t.text)
+	}
+	r.extra = appendMember(r.extra, c.served, value)
+}
+
+// rest puts the members that no column names into extra, by name.
+func (r *huntRow) rest(spec *HuntSpec, rest []HuntExtra) {
+	if len(rest) > 1 {
+		rest = slices.SortedStableFunc(slices.Values(rest), func(a, b HuntExtra) int { return strings.Compare(a.Name, b.Name) })
+	}
+	for _, m := range rest {
+		value := m.Value
+		switch {
+		case spec.drops(m.Name):
+			continue
+		case spec.hashes(m.Name):
+			if t := tokenOf(value, &r.room); !t.empty() {
+				value = appendQuoted(nil, pseudonym(spec.TenantID, t).text)
+			}
+		}
+		r.extra = appendMember(r.extra, m.Name, value)
+	}
+}
