@@ -59,7 +59,7 @@ func doctorObeys(t *testing.T, c *config, url string) {
 		t.Fatal(err)
 	}
 	e := &tenantExam{cfg: c, tenant: c.Tenants[0], client: cfg, db: &database{Store: s}, report: &report{}}
-	client, err := e.newClient(t.Context())
+	client, err := e.newClient(t.Context(), cfg, incidentCalls())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -121,26 +121,33 @@ func (h *huntCheck) columns() {
 	for i, c := range h.Columns.Drop {
 		at := fmt.Sprintf("columns.drop[%d]", i)
 		switch {
-		case string(c) == h.hunt.TimeColumn:
+		case c.in(h.hunt.TimeColumn):
 			h.fail(at, "%s is the time of the rows, which cannot be left out", c)
-		case slices.Contains(h.Key, c):
+		case c.in(texts(h.Key)...):
 			h.fail(at, "%s is part of key; take it from one of the two", c)
-		case slices.Contains(h.hunt.Key, string(c)):
+		case c.in(h.hunt.Key...):
 			h.fail(at, "%s tells the rows of %s apart; write key with other columns, or keep it", c, h.Table)
 		}
 	}
 	for i, c := range h.Columns.Hash {
 		at := fmt.Sprintf("columns.hash[%d]", i)
 		switch {
-		case string(c) == h.hunt.TimeColumn:
+		case c.in(h.hunt.TimeColumn):
 			h.fail(at, "%s is the time of the rows, which cannot be hashed", c)
-		case slices.Contains(h.Columns.Drop, c):
+		case c.in(texts(h.Columns.Drop)...):
 			h.fail(at, "%s is dropped, too; take it from one of the two", c)
 		}
 	}
 }
 
-// once reports what a list names twice.
+// in says whether one of the names is the column's. Rules for columns mean
+// every spelling of a name: what is to stay private must not hang on a capital.
+func (c columnName) in(names ...string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, string(c)) })
+}
+
+// once reports what a list names twice. Keys tell names apart by case, as the
+// service does.
 func (h *huntCheck) once(key string, names []columnName) {
 	for i, n := range names {
 		if slices.Contains(names[:i], n) {

@@ -43,9 +43,9 @@ type columnsRules struct {
 // file does not say: in a quiet hour, at a minute that few others choose.
 const huntingReconcile = "17 3 * * *"
 
-// longestHuntingName leaves room for the suffixes of a table's view and indexes
-// in the 63 bytes of a PostgreSQL name.
-const longestHuntingName = 48
+// longestHuntingName leaves room for the _current of a table's view in the 63
+// bytes of a PostgreSQL name.
+const longestHuntingName = 55
 
 // label is the name of the table or query, as configured.
 func (h *huntingConfig) label() string {

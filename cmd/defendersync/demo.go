@@ -12,8 +12,6 @@ import (
 
 	"defendersync/migrations"
 	"defendersync/store/pglocal"
-	defsync "defendersync/sync"
-
 	"github.com/spf13/cobra"
 )
 
@@ -97,7 +95,7 @@ func (a *app) demoOnce(ctx context.Context, s *session, show *progress, began ti
 		for _, r := range results {
 			written += r.Inserted + r.Updated
 		}
-		fmt.Fprintf(a.stdout, "\nPass %d: %s rows of incidents and alerts written\n\n", pass, grouped(written))
+		fmt.Fprintf(a.stdout, "\nPass %d: %s rows written\n\n", pass, grouped(written))
 		if err := printResults(a.stdout, results); err != nil {
 			return err
 		}
@@ -172,20 +170,3 @@ func (a *app) demoDatabase(ctx context.Context, dataDir string, log *slog.Logger
 	return db, nil
 }
 
-// demoStreams reads everything that the simulated tenant holds. The demo that
-// syncs twice does so each time, to show that what is read again is not written again.
-func demoStreams(f demoFlags) (streamsConfig, error) {
-	every, err := defsync.ParseSchedule(demoSchedule)
-	overlap := 10 * time.Minute
-	if f.once {
-		overlap = 180 * 24 * time.Hour
-	}
-	timing := timingConfig{
-		Schedule: schedule{every},
-		Start:    startPoint{Age: 180 * 24 * time.Hour},
-		Overlap:  marginOf(overlap),
-		Settle:   marginOf(time.Second),
-	}
-	stream := streamConfig{timing, true}
-	return streamsConfig{Defaults: timing, Incidents: stream, Alerts: stream}, err
-}

@@ -33,7 +33,7 @@ func startTenant(ctx context.Context, f demoFlags) (*demoTenant, error) {
 		return nil, fmt.Errorf("serve the simulated tenant: %w", err)
 	}
 	world := defendersim.NewWorld(defendersim.WorldOptions{Seed: demoSeed, Incidents: f.scale * demoIncidents})
-	sim := defendersim.New(defendersim.Options{World: world})
+	sim := defendersim.New(defendersim.Options{World: world, Hunting: world.DemoHunting(f.scale)})
 	t := &demoTenant{sim: sim, url: "http://" + ln.Addr().String(), server: &http.Server{Handler: sim, ReadHeaderTimeout: time.Minute}}
 	if f.once {
 		world.Freeze()
@@ -54,6 +54,7 @@ func (t *demoTenant) live(ctx context.Context) {
 			return
 		case <-tick.C:
 			t.sim.World().Step()
+			t.sim.Hunting().LiveStep(time.Now())
 		}
 	}
 }
@@ -67,7 +68,7 @@ func (t *demoTenant) config(f demoFlags) (*config, error) {
 	tenant.setDefaults()
 	tenant.Credential.ClientSecret.read = func() (string, error) { return app.Secret, nil }
 	tenant.Endpoints = endpointsConfig{Login: baseURL(t.url), Graph: baseURL(t.url), Defender: baseURL(t.url)}
-	tenant.Limits = limitsConfig{IncidentsPerMinute: demoLimit, IncidentsPerHour: demoLimit, Share: 1}
+	tenant.Limits = limitsConfig{IncidentsPerMinute: demoLimit, IncidentsPerHour: demoLimit, HuntingPerMinute: demoLimit, Share: 1}
 	c.Tenants = []tenantConfig{tenant}
 	var err error
 	c.Streams, err = demoStreams(f)

@@ -50,7 +50,7 @@ func (e *tenantExam) run(ctx context.Context) {
 	e.reach(ctx, e.client.Login)
 	e.reach(ctx, e.client.BaseURL)
 	e.clock()
-	client, err := e.newClient(ctx)
+	client, err := e.newClient(ctx, e.client, incidentCalls())
 	if err != nil {
 		e.report.fail("token", name, err, "correct the tenant in the configuration")
 		return
@@ -70,19 +70,18 @@ func (e *tenantExam) run(ctx context.Context) {
 // count against the quota like any other's, where the database can record them,
 // and beside those that a worker has made. A wait that the service asked a worker
 // for holds here, too.
-func (e *tenantExam) newClient(ctx context.Context) (*defender.Client, error) {
-	cfg := e.client
-	cfg.MaxWait, cfg.Timeout = reachTimeout, callTimeout
+func (e *tenantExam) newClient(ctx context.Context, cfg defender.Config, f callFamily) (*defender.Client, error) {
+	cfg.MaxWait, cfg.Timeout, cfg.HuntTimeout = reachTimeout, callTimeout, callTimeout
 	if e.db == nil || e.db.requireCurrent(ctx, schemaAdvice) != nil {
 		return defender.New(cfg)
 	}
-	e.count(ctx, &cfg)
+	e.count(ctx, &cfg, f)
 	client, err := defender.New(cfg)
 	if err != nil {
 		return nil, err
 	}
 	// A database that cannot say so stops the first call, in count.
-	if until, err := e.db.BlockedUntil(ctx, cfg.TenantID); err == nil && until.After(time.Now()) {
+	if until, err := f.blocked(e.db.Store, ctx, cfg.TenantID); err == nil && until.After(time.Now()) {
 		client.CloseUntil(until, "the service asked an earlier run to wait until "+until.UTC().Format(time.RFC3339))
 	}
 	return client, nil
@@ -90,10 +89,10 @@ func (e *tenantExam) newClient(ctx context.Context) (*defender.Client, error) {
 
 // count ties a client to the calls on record. Without them it may make none,
 // because it could exceed the limits.
-func (e *tenantExam) count(ctx context.Context, cfg *defender.Config) {
-	record(cfg, e.db.Store)
+func (e *tenantExam) count(ctx context.Context, cfg *defender.Config, f callFamily) {
+	record(cfg, e.db.Store, f)
 	put := cfg.OnCall
-	recent, err := e.db.RecentCalls(ctx, cfg.TenantID, defsync.QuotaFamily, time.Now().Add(-time.Hour))
+	recent, err := e.db.RecentCalls(ctx, cfg.TenantID, f.name, time.Now().Add(-time.Hour))
 	for _, c := range recent {
 		cfg.Seed = append(cfg.Seed, slices.Repeat([]time.Time{c.Second}, c.Calls)...)
 	}
@@ -198,34 +197,65 @@ func (e *tenantExam) clock() {
 	e.report.ok("clock", name, "within %s of the service's", (skew.Abs() + time.Second).String())
 }
 
-// callAll makes one call per stream, for one record of the last hour. The
-// streams share the limits: where they leave none for one, nor do they for the next.
+// callAll makes one call per stream. The streams of incidents and alerts share
+// their limits, and those of advanced hunting theirs: where they leave none for
+// one, nor do they for the next.
 func (e *tenantExam) callAll(ctx context.Context, client *defender.Client) map[string]error {
+	var lists, hunting []defsync.Stream
+	for _, s := range e.cfg.streamsOf(e.tenant) {
+		if s.Hunt != nil {
+			hunting = append(hunting, s)
+		} else {
+			lists = append(lists, s)
+		}
+	}
 	calls := make(map[string]error)
 	now := time.Now()
-	req := defender.Request{Since: now.Add(-time.Hour), Until: now, Top: 1, Attempts: 1}
-	var err error
-	for _, s := range e.cfg.streamsOf(e.tenant) {
-		if !errors.Is(err, errNoBudget) {
-			err = callOne(ctx, client, s.Name, req)
-		}
-		calls[s.Name] = err
+	callEach(calls, lists, func(s defsync.Stream) error { return list(ctx, client, s.Name, now) })
+	if len(hunting) == 0 {
+		return calls
 	}
+	hunter, err := e.newClient(ctx, e.tenant.hunterConfig(e.client, client), huntingCalls())
+	callEach(calls, hunting, func(s defsync.Stream) error {
+		if err != nil {
+			return err
+		}
+		return hunt(ctx, hunter, s.Hunt, now)
+	})
 	return calls
 }
 
-// callOne makes one call. The error is errNoBudget where the limits never let
+// callEach makes the calls of streams that share their limits.
+func callEach(calls map[string]error, streams []defsync.Stream, one func(defsync.Stream) error) {
+	var err error
+	for _, s := range streams {
+		if !errors.Is(err, errNoBudget) {
+			err = one(s)
+		}
+		calls[s.Name] = err
+	}
+}
+
+// list asks for one record of the last hour.
+func list(ctx context.Context, client *defender.Client, stream string, now time.Time) error {
+	req := defender.Request{Since: now.Add(-time.Hour), Until: now, Top: 1, Attempts: 1}
+	return inBudget(ctx, func(ctx context.Context) error {
+		call := client.Incidents
+		if stream == defsync.AlertsStream {
+			call = client.Alerts
+		}
+		_, err := call(ctx, req)
+		return err
+	})
+}
+
+// inBudget makes one call. The error is errNoBudget where the limits never let
 // it be sent.
-func callOne(ctx context.Context, client *defender.Client, stream string, req defender.Request) error {
+func inBudget(ctx context.Context, call func(context.Context) error) error {
 	var meter defender.Meter
 	ctx, cancel := context.WithTimeout(defender.ContextWithMeter(ctx, &meter), callTimeout)
 	defer cancel()
-	var err error
-	if stream == defsync.AlertsStream {
-		_, err = client.Alerts(ctx, req)
-	} else {
-		_, err = client.Incidents(ctx, req)
-	}
+	err := call(ctx)
 	if errors.Is(err, context.DeadlineExceeded) && meter.Calls.Load() == 0 && meter.Throttled.Load() > int64(callTimeout/2) {
 		return errNoBudget
 	}
@@ -262,7 +292,7 @@ func answered(err error) bool {
 	var permission *defender.PermissionError
 	var status *defender.StatusError
 	var throttled *defender.ThrottledError
-	return errors.As(err, &permission) || errors.As(err, &status) || errors.As(err, &throttled)
+	return errors.As(err, &permission) || errors.As(err, &status) || errors.As(err, &throttled) || huntAnswered(err)
 }
 
 // roles compares what the token lists with what the stream needs.
@@ -300,6 +330,8 @@ func (e *tenantExam) call(stream string, err error) {
 		e.report.fail("call", target, err, e.grantFix(permission.Need))
 	case errors.As(err, &token):
 		e.report.skip("call", target, "there is no token")
+	case huntAnswered(err):
+		e.report.fail("call", target, err, huntFix(err))
 	case answered(err):
 		e.report.fail("call", target, err, "see the service's message; if it passes, try again")
 	default:

@@ -259,7 +259,7 @@ func TestDoctorCountsWhatIsOnRecord(t *testing.T) {
 		}
 	}
 	cfg := e.client
-	e.count(ctx, &cfg)
+	e.count(ctx, &cfg, incidentCalls())
 	if err := cfg.OnCall(ctx, now); err != nil || len(cfg.Seed) != 3 {
 		t.Errorf("%d calls known, want the 3 of the last hour; %v", len(cfg.Seed), err)
 	}
@@ -267,7 +267,7 @@ func TestDoctorCountsWhatIsOnRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	blind := e.client
-	e.count(ctx, &blind)
+	e.count(ctx, &blind, incidentCalls())
 	for name, onCall := range map[string]func(context.Context, time.Time) error{"unread": blind.OnCall, "unwritten": cfg.OnCall} {
 		var unrecorded *recordError
 		if err := onCall(ctx, now); !errors.As(err, &unrecorded) {

@@ -156,20 +156,47 @@ func (p *progress) observe(g defsync.Progress) {
 func (p *progress) tell() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var parts []string
+	var names, parts []string
+	var done float64
 	for _, pass := range p.passes {
-		rate, done, left := pass.estimate(p.now())
+		var rate float64
+		var left time.Duration
+		rate, done, left = pass.estimate(p.now())
 		if p.screen.terminal {
-			parts = append(parts, fmt.Sprintf("%s/%s  %s rows  %.0f/s  %.0f%%  ETA %s",
-				pass.Tenant, pass.Stream, grouped(pass.Rows), rate, 100*done, eta(left)))
+			names = append(names, pass.Tenant+"/"+pass.Stream)
+			parts = append(parts, fmt.Sprintf("%s rows  %.0f/s  %.0f%%  ETA %s", grouped(pass.Rows), rate, 100*done, eta(left)))
 			continue
 		}
 		p.log.Info("progress", "tenant", pass.Tenant, "stream", pass.Stream, "rows", pass.Rows,
 			"rows_per_second", int64(rate), "percent", int(100*done), "eta", eta(left), "calls", pass.Calls)
 	}
 	if p.screen.terminal {
-		p.screen.show(strings.Join(parts, "   |   "))
+		p.screen.show(p.line(names, parts, done))
 	}
+}
+
+// line puts the passes side by side, a single one with a bar where that fits.
+func (p *progress) line(names, parts []string, done float64) string {
+	if len(parts) == 1 {
+		room := p.screen.width() - len(names[0]) - len(parts[0]) - len("    ") - 1
+		return names[0] + "  " + bar(done, min(room, longestBar)) + parts[0]
+	}
+	for i := range parts {
+		parts[i] = names[i] + "  " + parts[i]
+	}
+	return strings.Join(parts, "   |   ")
+}
+
+const longestBar = 32
+
+// bar draws how much is done in so many columns; nothing where those are too few.
+func bar(done float64, columns int) string {
+	cells := columns - len("[]")
+	if cells < 5 {
+		return ""
+	}
+	full := min(max(int(done*float64(cells)), 0), cells)
+	return "[" + strings.Repeat("#", full) + strings.Repeat(".", cells-full) + "]  "
 }
 
 // estimate is the pass's rate in rows per second, the part of its time span

@@ -31,14 +31,14 @@ func TestProgressOnATerminal(t *testing.T) {
 	p, out, clock := fakeProgress(true)
 	p.observe(at(2, 1000))
 	p.tell()
-	if got, want := out.String(), eraseLine+"contoso/incidents  1,000 rows  0/s  20%  ETA ?"; got != want {
+	if got, want := out.String(), eraseLine+"contoso/incidents  [#####........................]  1,000 rows  0/s  20%  ETA ?"; got != want {
 		t.Errorf("first: %q, want %q", got, want)
 	}
 	out.Reset()
 	*clock = clock.Add(10 * time.Second)
 	p.observe(at(4, 2500)) // two hours in ten seconds: six more take thirty
 	p.tell()
-	if got, want := out.String(), eraseLine+"contoso/incidents  2,500 rows  150/s  40%  ETA 30s"; got != want {
+	if got, want := out.String(), eraseLine+"contoso/incidents  [##########...............]  2,500 rows  150/s  40%  ETA 30s"; got != want {
 		t.Errorf("later: %q, want %q", got, want)
 	}
 	out.Reset()
@@ -46,6 +46,28 @@ func TestProgressOnATerminal(t *testing.T) {
 	p.tell()
 	if got := out.String(); got != eraseLine {
 		t.Errorf("at the end: %q", got)
+	}
+}
+
+// The bar gives way to the figures, and several passes have none.
+func TestProgressBarTakesWhatIsLeft(t *testing.T) {
+	p, _, _ := fakeProgress(true)
+	figures := "1 rows"
+	for _, c := range []struct {
+		width int
+		done  float64
+		want  string
+	}{
+		{80, 0.5, "a/b  [###############...............]  1 rows"}, {80, 1, "a/b  [##############################]  1 rows"},
+		{24, 0.5, "a/b  [####....]  1 rows"}, {24, 7, "a/b  [########]  1 rows"}, {24, -1, "a/b  [........]  1 rows"}, {20, 0.5, "a/b  1 rows"},
+	} {
+		p.screen.width = func() int { return c.width }
+		if got := p.line([]string{"a/b"}, []string{figures}, c.done); got != c.want {
+			t.Errorf("%d columns, %v done: %q, want %q", c.width, c.done, got, c.want)
+		}
+	}
+	if got := p.line([]string{"a/b", "a/c"}, []string{figures, figures}, 1); got != "a/b  1 rows   |   a/c  1 rows" {
+		t.Errorf("several: %q", got)
 	}
 }
 

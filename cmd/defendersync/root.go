@@ -57,7 +57,7 @@ func own(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, [
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "defendersync",
-		Short:         "Keep a PostgreSQL copy of Microsoft 365 Defender incidents and alerts",
+		Short:         "Keep a PostgreSQL copy of Microsoft 365 Defender incidents, alerts and advanced hunting",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          subcommandOnly,
@@ -72,7 +72,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&a.logFormat, "log-format", "auto", "auto, text or json; auto is text on a terminal")
 	root.AddCommand(
-		a.runCommand(), a.syncCommand(), a.statusCommand(), a.doctorCommand(), a.migrateCommand(), a.quarantineCommand(),
+		a.runCommand(), a.syncCommand(), a.backfillCommand(), a.reconcileCommand(), a.queryCommand(), a.statusCommand(), a.doctorCommand(), a.migrateCommand(), a.quarantineCommand(),
 		a.demoCommand(), a.configCommand(), a.consentURLCommand(), a.healthCommand(), a.versionCommand(),
 	)
 	tightenCobra(root)

@@ -49,6 +49,9 @@ func newSession(ctx context.Context, c *config, db *database, o sessionOptions) 
 	if err := db.migrate(ctx, c.Database.AutoMigrate, o.log); err != nil {
 		return nil, err
 	}
+	for _, w := range c.warnings() {
+		o.log.Warn(w)
+	}
 	s := &session{db: db, log: o.log}
 	var err error
 	if s.tenants, s.limits, err = c.tenants(db, o.log); err != nil {

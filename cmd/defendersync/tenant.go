@@ -87,22 +87,44 @@ func (t tenantConfig) clientConfig(log *slog.Logger) (defender.Config, error) {
 
 func (t tenantConfig) dialect() defender.Dialect { return defender.Dialect(t.API) }
 
+// callFamily is a kind of call that has limits of its own.
+type callFamily struct {
+	name    string
+	block   func(s *store.Store, ctx context.Context, tenantID string, until time.Time) error
+	blocked func(s *store.Store, ctx context.Context, tenantID string) (time.Time, error)
+}
+
+func incidentCalls() callFamily {
+	return callFamily{defsync.QuotaFamily, (*store.Store).Block, (*store.Store).BlockedUntil}
+}
+
+func huntingCalls() callFamily {
+	return callFamily{defsync.HuntFamily, (*store.Store).BlockHunting, (*store.Store).HuntingBlockedUntil}
+}
+
 // record makes a client put its calls on record, and the waits that the service
 // asks for. What it has to know of earlier ones the worker tells it when it
 // takes the tenant.
-func record(cfg *defender.Config, s *store.Store) {
+func record(cfg *defender.Config, s *store.Store, f callFamily) {
 	id, name, log := cfg.TenantID, cfg.Tenant, cfg.Log
 	cfg.OnCall = func(ctx context.Context, at time.Time) error {
-		return s.RecordCall(ctx, id, defsync.QuotaFamily, at)
+		return s.RecordCall(ctx, id, f.name, at)
 	}
 	cfg.OnBlock = func(ctx context.Context, until time.Time) {
 		ctx, cancel := context.WithTimeout(ctx, blockTimeout)
 		defer cancel()
-		if err := s.Block(ctx, id, until); err != nil && log != nil {
+		if err := f.block(s, ctx, id, until); err != nil && log != nil {
 			log.Error("a wait that the service asked for could not be recorded: a restart before its end would not obey it",
 				"tenant", name, "until", until, "err", err)
 		}
 	}
+}
+
+// hunterConfig is the configuration of a client for advanced hunting beside one
+// of that configuration, whose tokens it uses, too.
+func (t tenantConfig) hunterConfig(cfg defender.Config, beside *defender.Client) defender.Config {
+	cfg.Tokens, cfg.Limits = beside.Tokens(), t.Limits.hunting()
+	return cfg
 }
 
 // blockTimeout is how long a worker that may be told to stop takes to record a
@@ -177,10 +199,19 @@ func (c *config) tenant(t tenantConfig, s *store.Store, log *slog.Logger) (defsy
 	if err != nil {
 		return defsync.Tenant{}, err
 	}
-	record(&cfg, s)
+	record(&cfg, s, incidentCalls())
 	client, err := defender.New(cfg)
 	if err != nil {
 		return defsync.Tenant{}, fmt.Errorf("tenant %s: %w", t.Name, err)
 	}
-	return defsync.Tenant{Name: cfg.Tenant, ID: cfg.TenantID, Dialect: cfg.Dialect, Source: client, Streams: c.streamsOf(t)}, nil
+	tenant := defsync.Tenant{Name: cfg.Tenant, ID: cfg.TenantID, Dialect: cfg.Dialect, Source: client, Streams: c.streamsOf(t)}
+	if !c.Streams.hunts() {
+		return tenant, nil
+	}
+	cfg = t.hunterConfig(cfg, client)
+	record(&cfg, s, huntingCalls())
+	if tenant.Hunter, err = defender.New(cfg); err != nil {
+		return defsync.Tenant{}, fmt.Errorf("tenant %s: %w", t.Name, err)
+	}
+	return tenant, nil
 }

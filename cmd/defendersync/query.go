@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	defsync "defendersync/sync"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) queryCommand() *cobra.Command {
+	var check bool
+	var tenant string
+	cmd := &cobra.Command{
+		Use:   "query NAME --check",
+		Short: "Check a hunting stream against what the service answers, and print its table",
+		Args:  oneHunt,
+		PreRunE: func(*cobra.Command, []string) error {
+			if !check {
+				return errors.New("--check is missing: queries run on their schedule, or by `defendersync sync`; here they are only checked")
+			}
+			return nil
+		},
+		RunE: own(func(cmd *cobra.Command, args []string) error {
+			return a.checkQuery(cmd.Context(), args[0], tenant)
+		}),
+	}
+	cmd.Flags().BoolVar(&check, "check", false, "ask for one minute, and compare the columns of the answer with the configuration")
+	cmd.Flags().StringVar(&tenant, "tenant", "", "only the tenant of this name")
+	return cmd
+}
+
+// oneHunt refuses anything but one name.
+func oneHunt(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("want the name of one query or table, found %s", counted(len(args), "argument"))
+	}
+	return nil
+}
+
+func (a *app) checkQuery(ctx context.Context, name, tenant string) error {
+	c, err := a.config()
+	if err != nil {
+		return err
+	}
+	stream := c.huntNamed(name)
+	if stream == "" {
+		return usageErrorf("there is no %q under streams.hunting: there are %s", clip(name), orNone(c.huntLabels()))
+	}
+	if _, err := c.choose(tenant, []string{stream}); err != nil {
+		return err
+	}
+	log, err := a.logger()
+	if err != nil {
+		return err
+	}
+	s, err := a.openSession(ctx, c, "query", log, nil)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	checks := s.worker.CheckQuery(ctx, tenant, stream)
+	for _, q := range checks {
+		if err := printCheck(a.stdout, q); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return checked(checks)
+}
+
+// huntNamed is the stream of the entry that a person calls by its name, its
+// table's or its stream's; "" for none.
+func (c *config) huntNamed(name string) string {
+	stream := defsync.HuntingStream(strings.TrimPrefix(name, defsync.HuntingStream("")))
+	for i := range c.Streams.Hunting {
+		if h := &c.Streams.Hunting[i]; defsync.HuntingStream(h.label()) == stream {
+			return stream
+		}
+	}
+	return ""
+}
+
+func (c *config) huntLabels() []string {
+	var all []string
+	for i := range c.Streams.Hunting {
+		all = append(all, c.Streams.Hunting[i].label())
+	}
+	return all
+}
+
+// printCheck writes the columns of an answer and the table that it would fill.
+func printCheck(w io.Writer, q defsync.QueryCheck) error {
+	if q.Err != nil {
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "-- %s of %s answers with %s\n", q.Stream, q.Tenant, counted(len(q.Columns), "column"))
+	fmt.Fprintln(t, "-- COLUMN\tTYPE")
+	for _, c := range q.Columns {
+		fmt.Fprintf(t, "-- %s\t%s\n", c.Name, c.Type)
+	}
+	fmt.Fprintf(t, "\n%s\n", strings.TrimSpace(q.DDL))
+	for _, p := range q.Problems {
+		fmt.Fprintf(t, "\n-- problem: %s\n", p)
+	}
+	return t.Flush()
+}
+
+// checked is the exit of these checks: a problem is one of the configuration.
+func checked(checks []defsync.QueryCheck) error {
+	var failed []defsync.Result
+	var wrong causes
+	for _, q := range checks {
+		r := defsync.Result{Tenant: q.Tenant, Stream: q.Stream, Outcome: defsync.OutcomeFailed, Err: q.Err}
+		if q.Err != nil {
+			failed = append(failed, r)
+		}
+		for _, p := range q.Problems {
+			wrong.add(r, p)
+		}
+	}
+	if wrong != nil {
+		return &exitError{exitUsage, errors.New(wrong.String())}
+	}
+	return outcome(failed)
+}

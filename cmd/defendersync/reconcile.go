@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	defsync "defendersync/sync"
+
+	"github.com/spf13/cobra"
+)
+
+// reconcileFlags are the flags of reconcile, as given.
+type reconcileFlags struct {
+	tenant, from, to string
+	dryRun           bool
+}
+
+func (a *app) reconcileCommand() *cobra.Command {
+	var f reconcileFlags
+	cmd := &cobra.Command{
+		Use:   "reconcile [STREAM ...]",
+		Short: "Compare the source's counts with what is stored, and read again what differs",
+		Args:  cobra.ArbitraryArgs,
+		RunE: own(func(cmd *cobra.Command, streams []string) error {
+			return a.reconcile(cmd.Context(), streams, f)
+		}),
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.tenant, "tenant", "", "only the tenant of this name")
+	flags.StringVar(&f.from, "from", "", "begin of the range: "+instantForms+" (default: as far back as rows come late)")
+	flags.StringVar(&f.to, "to", "", "end of the range, itself not in it (default now)")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "compare only, and change nothing")
+	return cmd
+}
+
+func (a *app) reconcile(ctx context.Context, streams []string, f reconcileFlags) error {
+	c, err := a.config()
+	if err != nil {
+		return err
+	}
+	if _, err := c.choose(f.tenant, streams); err != nil {
+		return err
+	}
+	r := defsync.ReconcileRequest{Tenant: f.tenant, Streams: streams, DryRun: f.dryRun}
+	if r.From, r.To, err = timeRange(f.from, f.to, time.Now()); err != nil {
+		return err
+	}
+	log, err := a.logger()
+	if err != nil {
+		return err
+	}
+	show := newProgress(a.screen, log)
+	defer show.start()()
+	s, err := a.openSession(ctx, c, "reconcile", log, show)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	all := s.worker.Reconcile(ctx, r)
+	show.finish()
+	if err := printReconciled(a.stdout, all); err != nil {
+		return err
+	}
+	return reconciled(ctx, all)
+}
+
+// printReconciled writes what each comparison found as a table.
+func printReconciled(w io.Writer, all []defsync.Reconciled) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "TENANT\tSTREAM\tFROM\tTO\tCHECKED\tDIFFERING\tHEALED\tEXPLAINED\tSOURCE\tSTORED\tAFTER\tCALLS")
+	for _, r := range all {
+		switch {
+		case r.Skipped != "":
+			fmt.Fprintf(t, "%s\t%s\tnot compared\n", r.Tenant, r.Stream)
+		case r.Err != nil:
+			fmt.Fprintf(t, "%s\t%s\t%s\n", r.Tenant, r.Stream, told(asResult(r)))
+		default:
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", r.Tenant, r.Stream, clock(&r.From), clock(&r.To),
+				counted(r.Checked, unit(r.Unit)), r.Differing, r.Healed, r.Explained, r.Source, r.Stored, r.After, r.Calls)
+		}
+	}
+	fmt.Fprintln(t)
+	for _, r := range all {
+		if r.Skipped != "" {
+			fmt.Fprintf(t, "%s of %s is not compared: %s\n", r.Stream, r.Tenant, r.Skipped)
+		}
+	}
+	return t.Flush()
+}
+
+// unit is what a comparison counts by.
+func unit(d time.Duration) string {
+	if d >= 24*time.Hour {
+		return "day"
+	}
+	return "hour"
+}
+
+// asResult is a comparison that could not be made as a pass that could not.
+func asResult(r defsync.Reconciled) defsync.Result {
+	return defsync.Result{Tenant: r.Tenant, Stream: r.Stream, Outcome: defsync.OutcomeFailed, Err: r.Err}
+}
+
+// reconciled is the exit of a command that made these comparisons.
+func reconciled(ctx context.Context, all []defsync.Reconciled) error {
+	var failed []defsync.Result
+	var differ causes
+	for _, r := range all {
+		if r.Err != nil {
+			failed = append(failed, asResult(r))
+		} else if n := r.Unexplained(); n > 0 {
+			differ.add(defsync.Result{Tenant: r.Tenant, Stream: r.Stream}, fmt.Sprintf("%s of %d", counted(n, unit(r.Unit)), r.Checked))
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return &exitError{exitInterrupted, errors.New("interrupted; the next run compares again")}
+	case failed != nil:
+		return outcome(failed)
+	case differ != nil:
+		return &exitError{exitIncomplete, fmt.Errorf("what is stored differs from the source: %s", differ)}
+	}
+	return nil
+}
