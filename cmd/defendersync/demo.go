@@ -169,4 +169,3 @@ func (a *app) demoDatabase(ctx context.Context, dataDir string, log *slog.Logger
 	}
 	return db, nil
 }
-
