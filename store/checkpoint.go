@@ -39,7 +39,7 @@ func scanCheckpoint(row pgx.Row) (Checkpoint, error) {
 
 // queueCheckpoint moves the checkpoint from c.Revision to the next one and sets
 // stored to what the row then holds. It fails with [ErrConflict] where the
-// revision is not c's. Neither the start nor, backwards, the watermark moves.
+// revision is not c's. The start only moves back, and the watermark only ahead.
 func queueCheckpoint(b *pgx.Batch, c Checkpoint, n Counts, now time.Time, stored *Checkpoint) {
 	const create = `
 		INSERT INTO sync.checkpoints (
@@ -50,7 +50,7 @@ func queueCheckpoint(b *pgx.Batch, c Checkpoint, n Counts, now time.Time, stored
 		RETURNING tenant_id, stream, start_time, watermark, next_from, resume_point, window_width, passed_at, rows, changed, revision`
 	const move = `
 		UPDATE sync.checkpoints
-		SET watermark = greatest(watermark, $3), next_from = $4, resume_point = $5, window_width = $6, passed_at = $7,
+		SET start_time = least(start_time, $12), watermark = greatest(watermark, $3), next_from = $4, resume_point = $5, window_width = $6, passed_at = $7,
 			rows = rows + $8, changed = changed + $9, updated_at = $10, revision = revision + 1
 		WHERE tenant_id = $1 AND stream = $2 AND revision = $11
 		RETURNING tenant_id, stream, start_time, watermark, next_from, resume_point, window_width, passed_at, rows, changed, revision`
@@ -62,7 +62,7 @@ func queueCheckpoint(b *pgx.Batch, c Checkpoint, n Counts, now time.Time, stored
 	if c.Revision == 0 {
 		q = b.Queue(create, c.TenantID, c.Stream, c.StartTime, c.Watermark, c.NextFrom, c.ResumePoint, c.WindowWidth, passed, n.Inserted, n.Inserted+n.Updated, now)
 	} else {
-		q = b.Queue(move, c.TenantID, c.Stream, c.Watermark, c.NextFrom, c.ResumePoint, c.WindowWidth, passed, n.Inserted, n.Inserted+n.Updated, now, c.Revision)
+		q = b.Queue(move, c.TenantID, c.Stream, c.Watermark, c.NextFrom, c.ResumePoint, c.WindowWidth, passed, n.Inserted, n.Inserted+n.Updated, now, c.Revision, c.StartTime)
 	}
 	q.QueryRow(func(row pgx.Row) (err error) {
 		*stored, err = scanCheckpoint(row)

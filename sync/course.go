@@ -17,6 +17,7 @@ type reading interface {
 	reread(context.Context, span) error
 	// way is what passes of every kind have.
 	way() *course
+	close()
 }
 
 // course is a pass's way through the time of its stream, whatever the stream
@@ -36,6 +37,7 @@ type course struct {
 	heal    bool          // reading a gap again: the checkpoint stays where it is
 	width   time.Duration // of the next window; 0 is without limit, or not yet known
 	clocked bool          // until has been set by the server's clock
+	oldest  time.Time     // the source has nothing from before this; the zero time where it has
 
 	meter    *defender.Meter
 	calls    int64 // of the meter, already counted in a coverage row
@@ -58,6 +60,8 @@ type Progress struct {
 }
 
 func (p *course) way() *course { return p }
+
+func (p *course) close() {}
 
 // stand sets the course to where the checkpoint is: overlap before the
 // watermark, or at start where the stream is new.

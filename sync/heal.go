@@ -48,7 +48,7 @@ func (p *course) leftOut(ctx context.Context, s *store.Store) ([]span, error) {
 	known := map[int64]bool{} // begins of gaps
 	for _, g := range gaps {
 		known[g.From.UnixMicro()] = true
-		if g.From.Before(p.stoodAt) {
+		if g.From.Before(p.stoodAt) && g.To.After(p.oldest) {
 			left = append(left, span{g.From, g.To})
 		}
 	}

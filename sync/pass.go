@@ -29,6 +29,8 @@ type pass struct {
 	atom    *atom   // set while one microsecond is being paged
 	pending pending // alerts to be read before anything else
 
+	parked *resumePoint // the pass that was cut off before gaps are read again
+
 	whole time.Duration // width of the last window that an answer held
 	top   int           // records asked for; smaller while a bad record is being isolated
 	rises int           // records seen that are later than the one before; under zero after one that is earlier
@@ -129,6 +131,9 @@ func (p *pass) ended() bool {
 
 // reread goes through a span behind the watermark once more, without moving it.
 func (p *pass) reread(ctx context.Context, s span) error {
+	if !p.heal && p.cp.ResumePoint != nil {
+		p.parked = &resumePoint{Cursor: p.cursor, Atom: p.atom, Rises: p.rises, Whole: p.whole}
+	}
 	p.heal, p.atom, p.cursor, p.until = true, nil, s.since, s.until
 	return p.read(ctx)
 }
@@ -268,6 +273,9 @@ func (p *pass) save(ctx context.Context, c store.Commit) error {
 func (p *pass) mark(cp *store.Checkpoint) error {
 	at := resumePoint{Cursor: p.cursor, Atom: p.atom, Pending: p.pending, Rises: p.rises, Whole: p.whole}
 	switch {
+	case p.heal && p.parked != nil:
+		at = *p.parked
+		at.Pending = p.pending
 	case p.heal && len(p.pending.IDs) == 0:
 		cp.ResumePoint = nil
 		return nil

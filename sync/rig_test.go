@@ -67,6 +67,8 @@ type rigOptions struct {
 	schedule  string          // "" is every five minutes
 	limits    defender.Limits // of the client, which then counts calls in the database; the zero value is none
 
+	hunts []*defsync.Hunt // hunting streams, read instead of incidents and alerts
+
 	// changing is how far the clock moves before every request is answered.
 	changing time.Duration
 	going    bool // the clock goes by itself
@@ -143,6 +145,10 @@ func (r *rig) newWorker(t testing.TB, s *store.Store, owner string) *defsync.Wor
 	names := []string{defsync.IncidentsStream, defsync.AlertsStream}
 	if opt.dialect == defender.Older {
 		names = names[:1]
+	}
+	if len(opt.hunts) > 0 {
+		names = nil
+		tenant.Hunter, tenant.Streams = r.huntClient(t, opt.dialect), r.huntStreams(schedule, opt.overlap)
 	}
 	for _, name := range names {
 		tenant.Streams = append(tenant.Streams, defsync.Stream{Name: name, Schedule: schedule,

@@ -44,6 +44,9 @@ func (w *Worker) Run(ctx context.Context) {
 	for _, t := range w.tenants {
 		for _, s := range t.Streams {
 			wg.Go(func() { w.follow(ctx, t, s) })
+			if s.Hunt != nil && uncountable(t, s) == "" {
+				wg.Go(func() { w.followReconcile(ctx, t, s) })
+			}
 		}
 	}
 	wg.Wait()

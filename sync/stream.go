@@ -39,6 +39,7 @@ type Stream struct {
 	Start    Start
 	Overlap  time.Duration // re-read before the watermark, for records that became visible late
 	Settle   time.Duration // kept from the server's own clock
+	Hunt     *Hunt         // what a hunting stream reads, resolved; nil for incidents and alerts
 }
 
 // Source is the tenant's API. *defender.Client implements it.
@@ -54,7 +55,22 @@ type Tenant struct {
 	ID      string // GUID
 	Dialect defender.Dialect
 	Source  Source
+	Hunter  Hunter // may be nil where no stream hunts
 	Streams []Stream
+}
+
+// check reports a stream that the tenant's API does not have.
+func (t *Tenant) check(s Stream) error {
+	switch {
+	case s.Hunt == nil:
+		_, err := t.endpoint(s.Name)
+		return err
+	case t.Hunter == nil:
+		return fmt.Errorf("tenant %s: stream %s needs a client for advanced hunting", t.Name, s.Name)
+	case t.Dialect == defender.Older && s.Hunt.byTimespan():
+		return fmt.Errorf("tenant %s: stream %s can only be windowed by a Timespan, which the older API does not take; use api: graph", t.Name, s.Name)
+	}
+	return nil
 }
 
 // endpoint is how the pages of one stream are asked for, and what is known of

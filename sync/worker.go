@@ -61,7 +61,7 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 		state := &tenantState{Tenant: t, lease: keeper{leases: cfg.Store, tenantID: t.ID, owner: cfg.Owner}}
 		state.lease.taken = func(ctx context.Context) error { return w.countCalls(ctx, t) }
 		for _, s := range t.Streams {
-			if _, err := state.endpoint(s.Name); err != nil {
+			if err := state.check(s); err != nil {
 				return nil, err
 			}
 		}
@@ -219,37 +219,52 @@ func failed(ctx context.Context, r Result, err error) Result {
 // pass makes one pass of one stream under a lease, from its record in sync.runs
 // to its result. With heal it also reads again what earlier passes left out.
 func (w *Worker) pass(ctx context.Context, lease store.Lease, t *tenantState, s Stream, heal bool) Result {
+	return w.recorded(ctx, errand{lease: lease, tenant: t, stream: s}, func(ctx context.Context, e errand, r *Result) error {
+		p, err := w.newReading(ctx, e)
+		if err != nil {
+			return err
+		}
+		defer p.close()
+		defer func() { r.count(p.way()) }()
+		if err := p.read(ctx); err != nil {
+			return err
+		}
+		if r.Warning, err = p.way().warning(ctx, w.cfg.Store); err != nil || !heal {
+			return err
+		}
+		if err := healGaps(ctx, p, w.cfg.Store, w.logOf(e)); err != nil {
+			return err
+		}
+		return w.retain(ctx, e)
+	})
+}
+
+// recorded does a stream's work between the begin and the end of its record in
+// sync.runs.
+func (w *Worker) recorded(ctx context.Context, e errand, work func(context.Context, errand, *Result) error) Result {
 	began := time.Now()
-	run := store.Run{RunID: newRunID(), TenantID: t.ID, Stream: s.Name, Command: w.cfg.Command,
+	e.run = store.Run{RunID: newRunID(), TenantID: e.tenant.ID, Stream: e.stream.Name, Command: w.cfg.Command,
 		StartedAt: micro(w.cfg.Now()), Outcome: "running"}
-	log := w.cfg.Log.With("tenant", t.Name, "stream", s.Name)
-	r := Result{Tenant: t.Name, Stream: s.Name}
-	if err := w.cfg.Store.StartRun(ctx, lease, run); err != nil {
+	log := w.logOf(e)
+	r := Result{Tenant: e.tenant.Name, Stream: e.stream.Name}
+	if err := w.cfg.Store.StartRun(ctx, e.lease, e.run); err != nil {
 		r = failed(ctx, r, err)
 		w.log(r, log)
 		return r
 	}
-	p, err := w.newPass(ctx, errand{lease, t, s, run})
-	if err == nil {
-		err = p.read(ctx)
-	}
-	if err == nil {
-		r.Warning, err = p.way().warning(ctx, w.cfg.Store)
-	}
-	if err == nil && heal {
-		err = healGaps(ctx, p, w.cfg.Store, log)
-	}
-	if p != nil {
-		r.count(p.way())
-	}
+	err := work(ctx, e, &r)
 	r.Elapsed = time.Since(began)
 	if err != nil {
 		r = failed(ctx, r, err)
 	} else {
-		r = w.settle(ctx, lease, t, s, r)
+		r = w.settle(ctx, e, r)
 	}
-	w.finish(ctx, run, r, log)
+	w.finish(ctx, e.run, r, log)
 	return r
+}
+
+func (w *Worker) logOf(e errand) *slog.Logger {
+	return w.cfg.Log.With("tenant", e.tenant.Name, "stream", e.stream.Name)
 }
 
 // count takes over what the pass did.
@@ -264,6 +279,14 @@ type errand struct {
 	tenant *tenantState
 	stream Stream
 	run    store.Run
+}
+
+// newReading begins a pass of the kind that the stream needs.
+func (w *Worker) newReading(ctx context.Context, e errand) (reading, error) {
+	if e.stream.Hunt != nil {
+		return w.newHunt(ctx, e)
+	}
+	return w.newPass(ctx, e)
 }
 
 func (w *Worker) newPass(ctx context.Context, e errand) (reading, error) {
@@ -302,12 +325,13 @@ const runsKept = 90 * 24 * time.Hour
 
 // settle finishes a pass that read everything: it says whether everything is
 // also stored, and tidies the ledger.
-func (w *Worker) settle(ctx context.Context, lease store.Lease, t *tenantState, s Stream, r Result) Result {
-	gaps, err := w.cfg.Store.Gaps(ctx, t.ID, s.Name)
+func (w *Worker) settle(ctx context.Context, e errand, r Result) Result {
+	id, stream := e.tenant.ID, e.stream.Name
+	gaps, err := w.cfg.Store.Gaps(ctx, id, stream)
 	if err != nil {
 		return failed(ctx, r, err)
 	}
-	quarantined, err := w.cfg.Store.QuarantineList(ctx, store.QuarantineFilter{TenantID: t.ID, Stream: s.Name})
+	quarantined, err := w.cfg.Store.QuarantineList(ctx, store.QuarantineFilter{TenantID: id, Stream: stream})
 	if err != nil {
 		return failed(ctx, r, err)
 	}
@@ -316,10 +340,10 @@ func (w *Worker) settle(ctx context.Context, lease store.Lease, t *tenantState, 
 		r.Outcome = OutcomeIncomplete
 	}
 	now := w.cfg.Now()
-	if err := w.cfg.Store.CompactCoverage(ctx, lease, s.Name, micro(now.Add(-coverageDetail))); err != nil {
+	if err := w.cfg.Store.CompactCoverage(ctx, e.lease, stream, micro(now.Add(-coverageDetail))); err != nil {
 		return failed(ctx, r, err)
 	}
-	if err := w.cfg.Store.PruneRuns(ctx, t.ID, now.Add(-runsKept)); err != nil {
+	if err := w.cfg.Store.PruneRuns(ctx, id, now.Add(-runsKept)); err != nil {
 		return failed(ctx, r, err)
 	}
 	return r

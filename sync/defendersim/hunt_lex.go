@@ -286,10 +286,26 @@ func typedLiteral(typ, text string) (any, error) {
 	case "real":
 		return strconv.ParseFloat(text, 64)
 	case "dynamic":
-		if !json.Valid([]byte(text)) {
+		raw := withJSONStrings(text)
+		if !json.Valid(raw) {
 			return nil, fmt.Errorf("dynamic(%s) is not JSON", text)
 		}
-		return json.RawMessage(text), nil
+		return raw, nil
 	}
 	return text, nil
+}
+
+// withJSONStrings writes the texts in a dynamic literal as JSON does.
+func withJSONStrings(text string) json.RawMessage {
+	var raw []byte
+	for i := 0; i < len(text); {
+		if n, value, err := kqlString(text[i:]); n > 0 && err == nil {
+			raw = append(raw, quote(value)...)
+			i += n
+			continue
+		}
+		raw = append(raw, text[i])
+		i++
+	}
+	return raw
 }

@@ -114,20 +114,29 @@ func compareValues(a, b any) (int, bool) {
 	return compareNumbers(a, b)
 }
 
+// compareNumbers compares integers as they are, and others as doubles.
 func compareNumbers(a, b any) (int, bool) {
-	if x, ok := a.(int64); ok {
-		if y, ok := b.(int64); ok {
-			return cmp.Compare(x, y), true
-		}
+	x, xBig, ok := integer(a)
+	y, yBig, ok2 := integer(b)
+	if ok && ok2 && xBig == yBig {
+		return cmp.Compare(x, y), true
+	} else if ok && ok2 {
+		return map[bool]int{true: 1, false: -1}[xBig], true
 	}
-	if x, ok := a.(uint64); ok {
-		if y, ok := b.(uint64); ok {
-			return cmp.Compare(x, y), true
-		}
+	f, ok := number(a)
+	g, ok2 := number(b)
+	return cmp.Compare(f, g), ok && ok2 && !math.IsNaN(f) && !math.IsNaN(g)
+}
+
+// integer is an integer less 2^63 when it is as big as that.
+func integer(v any) (n int64, big, ok bool) {
+	switch v := v.(type) {
+	case int64:
+		return v, false, true
+	case uint64:
+		return int64(v & math.MaxInt64), v > math.MaxInt64, true
 	}
-	x, ok := number(a)
-	y, ok2 := number(b)
-	return cmp.Compare(x, y), ok && ok2 && !math.IsNaN(x) && !math.IsNaN(y)
+	return 0, false, false
 }
 
 func number(v any) (float64, bool) {

@@ -1,0 +1,291 @@
+package sync
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"defendersync/store"
+	"defendersync/sync/defender"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// incidentEdge is how long the service keeps incidents and alerts.
+const incidentEdge = 180 * 24 * time.Hour
+
+// backfillPiece is how long a range one reader takes at a time.
+const backfillPiece = 24 * time.Hour
+
+// BackfillRequest asks for a past range of one stream.
+type BackfillRequest struct {
+	Tenant, Stream string // Tenant "" is every tenant
+	From, To       time.Time
+	NewestFirst    bool
+	Parallel       int // hunting windows asked for at the same time; 0 is 2
+}
+
+// Backfill fills what is missing of a range, tenant by tenant, and moves the
+// stream's start back to where the range begins. What is complete already is
+// not asked for again: a backfill that was cut off goes on where it was, and one
+// that is done does nothing.
+func (w *Worker) Backfill(ctx context.Context, r BackfillRequest) []Result {
+	var results []Result
+	for _, t := range w.tenants {
+		if r.Tenant != "" && r.Tenant != t.Name {
+			continue
+		}
+		for _, s := range t.Streams {
+			if s.Name == r.Stream {
+				results = append(results, w.backfill(ctx, t, s, r))
+			}
+		}
+	}
+	return results
+}
+
+func (w *Worker) backfill(ctx context.Context, t *tenantState, s Stream, r BackfillRequest) Result {
+	result := Result{Tenant: t.Name, Stream: s.Name}
+	if s.Hunt != nil {
+		if err := s.Hunt.Backfillable(); err != nil {
+			return failed(ctx, result, err)
+		}
+	}
+	ctx, lease, release, err := w.await(ctx, t)
+	if err != nil {
+		return failed(ctx, result, err)
+	}
+	defer release()
+	return w.recorded(ctx, errand{lease: lease, tenant: t, stream: s}, func(ctx context.Context, e errand, result *Result) error {
+		return w.fill(ctx, e, r, result)
+	})
+}
+
+// fill reads what is missing of the range.
+func (w *Worker) fill(ctx context.Context, e errand, r BackfillRequest, result *Result) error {
+	now := micro(w.cfg.Now())
+	whole, beyond := reachable(e.stream, span{micro(r.From), micro(r.To)}, now)
+	if beyond > 0 {
+		result.Warning = fmt.Sprintf("%s of the range are older than the service keeps and cannot be had", days(beyond))
+	}
+	if !whole.since.Before(whole.until) {
+		return nil
+	}
+	p, err := w.newReading(ctx, e)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	if err := p.way().extend(ctx, whole); err != nil {
+		return err
+	}
+	missing, err := w.missing(ctx, e, whole)
+	if err != nil {
+		return err
+	}
+	f := &filler{worker: w, errand: e, request: r, whole: whole, missing: pieces(missing, r), rows: map[*course]int64{}}
+	err = f.run(ctx, p)
+	f.count(result)
+	return err
+}
+
+// reachable is the part of a range that can be asked for, and how much of it
+// the service no longer has.
+func reachable(s Stream, want span, now time.Time) (can span, beyond time.Duration) {
+	edge := now.Add(-incidentEdge)
+	if s.Hunt != nil {
+		edge = edgeAt(now).Add(edgeMargin)
+	}
+	can = span{later(want.since, micro(edge)), earlier(want.until, micro(now.Add(-s.Settle)))}
+	return can, max(earlier(can.since, want.until).Sub(want.since), 0)
+}
+
+// days says a duration as a person would.
+func days(d time.Duration) string {
+	if d >= 48*time.Hour {
+		return fmt.Sprintf("%d days", int(d.Hours()/24))
+	}
+	return d.Round(time.Minute).String()
+}
+
+// extend moves the start of the stream back to the begin of s, and so declares
+// what was not read yet a gap. A stream that never ran begins and ends with s.
+func (p *course) extend(ctx context.Context, s span) error {
+	cp := p.cp
+	switch {
+	case cp.Revision == 0:
+		cp.StartTime, cp.Watermark, cp.NextFrom = s.since, s.until, s.until
+	case !s.since.Before(cp.StartTime):
+		return nil
+	default:
+		cp.StartTime = s.since
+	}
+	stored, _, err := p.ledger.Commit(ctx, &store.Commit{Lease: p.lease, RunID: p.runID, Checkpoint: cp})
+	if err != nil {
+		return fmt.Errorf("move the start of %s back: %w", p.stream.Name, err)
+	}
+	p.cp = stored
+	return nil
+}
+
+// missing lists what of whole is not complete, and lies behind the watermark:
+// what is ahead of it is the ordinary pass's.
+func (w *Worker) missing(ctx context.Context, e errand, whole span) ([]span, error) {
+	gaps, err := w.cfg.Store.Gaps(ctx, e.tenant.ID, e.stream.Name)
+	if err != nil {
+		return nil, err
+	}
+	var all []span
+	for _, g := range gaps {
+		s := span{later(g.From, whole.since), earlier(g.To, whole.until)}
+		if s.since.Before(s.until) {
+			all = append(all, s)
+		}
+	}
+	return all, nil
+}
+
+// readersOf is how many readers a backfill of hunting has, unless told otherwise.
+const readersOf = 2
+
+// pieces cuts spans, which are in order, at whole days, in the order in which
+// they are to be read. One reader alone that begins at the oldest needs no cuts.
+func pieces(spans []span, r BackfillRequest) []span {
+	if r.Parallel == 1 && !r.NewestFirst {
+		return spans
+	}
+	var all []span
+	for _, s := range spans {
+		for s.since.Before(s.until) {
+			end := earlier(s.until, s.since.Truncate(backfillPiece).Add(backfillPiece))
+			all = append(all, span{s.since, end})
+			s.since = end
+		}
+	}
+	if r.NewestFirst {
+		slices.Reverse(all)
+	}
+	return all
+}
+
+// filler hands the pieces of a range to readers.
+type filler struct {
+	worker  *Worker
+	errand  errand
+	request BackfillRequest
+	whole   span
+
+	mu      sync.Mutex
+	missing []span
+	readers []*course
+	rows    map[*course]int64 // read so far
+}
+
+// run reads all pieces, through p alone or, where the stream allows it,
+// several readers at a time.
+func (f *filler) run(ctx context.Context, p reading) error {
+	first, ok := p.(*hunting)
+	if !ok {
+		return f.serve(ctx, p)
+	}
+	if len(f.missing) == 0 {
+		f.readers = append(f.readers, p.way())
+		return nil
+	}
+	first.park()
+	if err := first.foresee(ctx, f.whole); err != nil {
+		return err
+	}
+	first.share = &huntShare{cp: first.cp}
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range min(cmp.Or(f.request.Parallel, readersOf), len(f.missing)) {
+		reader := first
+		if i > 0 {
+			reader = first.another(f.worker.cfg.Store)
+			defer reader.close()
+		}
+		group.Go(func() error { return f.serve(ctx, reader) })
+	}
+	return group.Wait()
+}
+
+// another is a second reader of the same stream at the same time.
+func (h *hunting) another(s *store.Store) *hunting {
+	b := *h
+	b.meter, b.calls, b.tally = new(defender.Meter), 0, tally{}
+	b.rows, b.times = s.NewHuntRows(h.hunt.spec(h.cp.TenantID)), timeSample{column: h.times.column}
+	return &b
+}
+
+// serve reads piece after piece.
+func (f *filler) serve(ctx context.Context, p reading) error {
+	c := p.way()
+	f.mu.Lock()
+	f.readers = append(f.readers, c)
+	f.mu.Unlock()
+	show := c.progress
+	c.progress = func(g Progress) { f.report(c, g, show) }
+	for {
+		s, ok := f.take()
+		if !ok {
+			return nil
+		}
+		if err := p.reread(ctx, s); err != nil {
+			return err
+		}
+	}
+}
+
+func (f *filler) take() (span, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.missing) == 0 {
+		return span{}, false
+	}
+	s := f.missing[0]
+	f.missing = f.missing[1:]
+	return s, true
+}
+
+// report tells how much of the range is read, whichever reader read it.
+func (f *filler) report(c *course, g Progress, show func(Progress)) {
+	if show == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rows[c] = g.Rows
+	left := time.Duration(0)
+	for _, s := range f.missing {
+		left += s.width()
+	}
+	g.From, g.Until, g.Cursor, g.Rows, g.Calls = f.whole.since, f.whole.until, f.whole.until.Add(-left), 0, 0
+	for _, c := range f.readers {
+		g.Rows += f.rows[c]
+		g.Calls += c.meter.Calls.Load()
+	}
+	show(g)
+}
+
+// count adds up what the readers did.
+func (f *filler) count(r *Result) {
+	for _, c := range f.readers {
+		r.Read += c.tally.read
+		r.Inserted += c.tally.Inserted
+		r.Updated += c.tally.Updated
+		r.Unchanged += c.tally.Unchanged
+		r.Calls += c.meter.Calls.Load()
+		r.Throttled += time.Duration(c.meter.Throttled.Load())
+	}
+}
+
+// Counter says how many records a stream has, without sending them.
+// *defender.Client implements it.
+type Counter interface {
+	Count(ctx context.Context, stream string, since, until time.Time) (int64, error)
+}
+
+var _ Counter = (*defender.Client)(nil)

@@ -1,0 +1,84 @@
+package sync
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"defendersync/store"
+	"defendersync/sync/defender"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// QueryCheck is what one tenant's service says of a hunting stream.
+type QueryCheck struct {
+	Tenant, Stream string
+	Columns        []store.HuntColumn // as served
+	DDL            string             // the table that they would fill
+	Problems       []string           // what in the configuration does not fit them
+	Err            error              // why the service would not answer
+}
+
+// CheckQuery asks for the response schema of a hunting stream, over one minute,
+// and compares the stream's configuration with it. It stores nothing.
+func (w *Worker) CheckQuery(ctx context.Context, tenant, stream string) []QueryCheck {
+	var all []QueryCheck
+	for _, t := range w.tenants {
+		if tenant != "" && tenant != t.Name {
+			continue
+		}
+		for _, s := range t.Streams {
+			if s.Name == stream && s.Hunt != nil {
+				all = append(all, w.check(ctx, t, s))
+			}
+		}
+	}
+	return all
+}
+
+func (w *Worker) check(ctx context.Context, t *tenantState, s Stream) QueryCheck {
+	c := QueryCheck{Tenant: t.Name, Stream: s.Name}
+	until := micro(w.cfg.Now().Add(-s.Settle)).Truncate(time.Second)
+	h := &hunting{hunt: s.Hunt, bare: s.Hunt.byTimespan() || s.Hunt.query != nil && s.Hunt.Mode != ModeEvents}
+	win := span{until.Add(-time.Minute), until}
+	a, err := t.Hunter.Hunt(ctx, defender.HuntRequest{Query: h.text(win, noSlice), Since: win.since, Until: win.until}, nothing{})
+	if err != nil {
+		c.Err = explainHunt(s.Hunt, err)
+		return c
+	}
+	for _, col := range a.Columns {
+		c.Columns = append(c.Columns, store.HuntColumn(col))
+	}
+	c.Problems = s.Hunt.problems(c.Columns)
+	c.DDL = store.HuntDDL(s.Hunt.spec(t.ID), c.Columns)
+	return c
+}
+
+// problems says what the configuration names and the answer does not have.
+func (h *Hunt) problems(columns []store.HuntColumn) []string {
+	has := func(name string) bool {
+		return slices.ContainsFunc(columns, func(c store.HuntColumn) bool { return c.Name == name })
+	}
+	var all []string
+	for _, of := range []struct {
+		setting string
+		names   []string
+	}{{"key", h.Key}, {"columns.drop", h.Drop}, {"columns.hash", h.Hash}, {"time_column", []string{h.TimeColumn}}} {
+		for _, name := range of.names {
+			dropped := of.setting == "columns.drop" && h.Table != "" // and so not in the answer
+			if name != "" && !has(name) && !dropped {
+				all = append(all, fmt.Sprintf("%s names %s, which the answer does not have", of.setting, name))
+			}
+		}
+	}
+	return all
+}
+
+// nothing is a sink that lets rows go.
+type nothing struct{}
+
+func (nothing) Begin([]defender.HuntColumn) error                 { return nil }
+func (nothing) Row([]jsontext.Value, []defender.HuntMember) error { return nil }
+func (nothing) Odd([]byte) error                                  { return nil }

@@ -1,0 +1,304 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/bits"
+	"slices"
+	"time"
+
+	"defendersync/store"
+	"defendersync/sync/defender"
+	"defendersync/sync/kql"
+)
+
+const (
+	huntFirstWidth = time.Hour // of a stream that was not counted; the answers correct it
+	huntFill       = 0.6       // of the cap is what a window is aimed at
+	huntBytes      = 30 << 20  // and at most so much of the 50 MB that an answer may have
+	maxSlices      = 1 << 16   // of one microsecond; then it is not a matter of number
+)
+
+// foresee counts what is ahead when nothing is known of the stream yet, so that
+// no answer has to be thrown away to learn it. A stream that cannot be counted
+// begins small.
+func (h *hunting) foresee(ctx context.Context, s span) error {
+	if h.cp.WindowWidth > 0 || h.hunt.query != nil || s.width() <= huntFirstWidth {
+		return nil
+	}
+	counts, err := h.count(ctx, span{later(s.since, edgeAt(h.now())), s.until})
+	var over *defender.OversizeError
+	if errors.As(err, &over) {
+		return nil
+	}
+	if err != nil {
+		return h.explain(err)
+	}
+	h.plan = counts.counts
+	slices.SortFunc(h.plan, func(a, b store.HourCount) int { return a.Hour.Compare(b.Hour) })
+	h.width = max(expected(h.plan, s, h.aim()).Sub(s.since), h.grain())
+	return h.save(ctx, store.Commit{}) // a pass killed before its first answer is stored would else count again
+}
+
+// reach is how far the next window goes: as far as is expected to fit, where
+// the stream was counted, else the width that the last answers suggest.
+func (h *hunting) reach() time.Time {
+	grain := h.grain()
+	if h.plan == nil {
+		return h.cursor.Add(max(h.width.Truncate(grain), grain))
+	}
+	return later(expected(h.plan, span{h.cursor, h.until}, h.aim()).Truncate(grain), h.cursor.Add(grain))
+}
+
+// aim is how many rows a window should hold.
+func (h *hunting) aim() float64 { return huntFill * float64(h.hunt.Cap) }
+
+// expected is how far a window from w.since may go to hold no more than aim rows.
+// Inside an hour the rows are taken to be spread evenly.
+func expected(plan []store.HourCount, w span, aim float64) time.Time {
+	for _, c := range plan {
+		end := c.Hour.Add(time.Hour)
+		if !end.After(w.since) || c.Rows == 0 {
+			continue
+		}
+		from := later(c.Hour, w.since)
+		share := float64(c.Rows) * float64(end.Sub(from)) / float64(time.Hour)
+		if share > aim {
+			return earlier(from.Add(time.Duration(aim/share*float64(end.Sub(from)))), w.until)
+		}
+		aim -= share
+	}
+	return w.until
+}
+
+// widen sets the next width by what this window held. A window that ended at
+// the present says little where it held little.
+func (h *hunting) widen(w span, a *huntAnswer) {
+	limit := h.hunt.Cap
+	if a.Rows > 0 {
+		limit = min(limit, int(huntBytes/max(a.Bytes/a.Rows, 1)))
+	}
+	next := max(nextWidth(w.width(), int(a.Rows), limit), h.grain())
+	if w.width() >= h.width || next < w.width() {
+		h.width = next
+	}
+}
+
+// cut asks for less than the window whose answer was thrown away: half of it,
+// or in a microsecond a slice. Where less cannot be asked for, what came is
+// stored and o recorded.
+func (h *hunting) cut(ctx context.Context, w span, o outcomeOf) error {
+	h.plan = nil
+	switch grain := h.grain(); {
+	case w.width() > grain:
+		h.width = max(h.narrower(w).Truncate(grain), grain)
+		return h.save(ctx, store.Commit{}) // a pass killed on its way down would else ask all of it again
+	case h.hunt.query == nil:
+		return h.crowded(ctx, w)
+	case o.verdict == store.Truncated:
+		return h.advance(ctx, &huntAnswer{HuntAnswer: &defender.HuntAnswer{Columns: []defender.HuntColumn{}, Rows: h.rows.Len()}}, w.until, o)
+	default:
+		return h.advance(ctx, &huntAnswer{HuntAnswer: &defender.HuntAnswer{}}, w.until, o)
+	}
+}
+
+// narrower is how wide a window should have been: half, or up to where the middle
+// one of the rows that came stands. Rows that crowd in one microsecond are so
+// come upon at once.
+func (h *hunting) narrower(w span) time.Duration {
+	half := w.halved()
+	if at, ok := h.times.middle(); ok && at.Before(w.since.Add(half)) {
+		return at.Sub(w.since)
+	}
+	return half
+}
+
+// crowded enters a microsecond that does not fit, in as many slices as its count
+// asks for.
+func (h *hunting) crowded(ctx context.Context, w span) error {
+	of := 4
+	if counts, err := h.count(ctx, w); err == nil {
+		of = slicesFor(counts.total(), h.hunt.Cap)
+	}
+	h.crowds[h.place()] = &crowd{Slices: slicesOf(of)}
+	return h.save(ctx, store.Commit{})
+}
+
+// slicesFor is the power of two of slices in which rows should fit.
+func slicesFor(rows int64, limit int) int {
+	need := float64(rows)/(huntFill*float64(limit)) + 1
+	return min(max(1<<bits.Len64(uint64(need)), 2), maxSlices)
+}
+
+func slicesOf(n int) []kql.Slice {
+	all := make([]kql.Slice, n)
+	for i := range all {
+		all[i] = kql.Slice{Of: n, At: i}
+	}
+	return all
+}
+
+// slice reads the next slice of the microsecond at the cursor.
+func (h *hunting) slice(ctx context.Context) error {
+	key := h.place()
+	at := h.crowds[key]
+	w := span{h.cursor, h.cursor.Add(tick)}
+	s := at.Slices[0]
+	a, err := h.ask(ctx, h.text(w, s), w)
+	if err != nil {
+		if a, err = h.sliceRefused(err); err != nil {
+			return err
+		}
+	}
+	switch {
+	case !a.full:
+		at.Slices = at.Slices[1:]
+	case s.Of < maxSlices:
+		at.Slices = append(halves(s), at.Slices[1:]...)
+		return h.save(ctx, store.Commit{})
+	default:
+		at.Slices = at.Slices[1:]
+		at.Reason = "one microsecond holds more rows than can be told apart"
+	}
+	at.Rows += a.Rows
+	if len(at.Slices) > 0 {
+		h.tally.read += a.Rows
+		return h.save(ctx, store.Commit{Hunt: h.rows})
+	}
+	return h.leaveCrowd(ctx, a, at)
+}
+
+// sliceRefused takes an answer that would be too large for a full one without
+// rows: less is to be asked for.
+func (h *hunting) sliceRefused(err error) (*huntAnswer, error) {
+	var over *defender.OversizeError
+	if !errors.As(err, &over) {
+		return nil, h.explain(err)
+	}
+	if over.Timeout {
+		if h.failing++; h.failing > maxFailing {
+			return nil, fmt.Errorf("%d answers in a row did not come, although each was asked for less: %w", h.failing, err)
+		}
+	}
+	h.rows.Reset()
+	return &huntAnswer{HuntAnswer: &defender.HuntAnswer{}, full: true}, nil
+}
+
+// halves are the two slices that hold what s held.
+func halves(s kql.Slice) []kql.Slice {
+	return []kql.Slice{{Of: 2 * s.Of, At: s.At}, {Of: 2 * s.Of, At: s.At + s.Of}}
+}
+
+// leaveCrowd commits the last slice of a microsecond and vouches for all of it.
+func (h *hunting) leaveCrowd(ctx context.Context, a *huntAnswer, at *crowd) error {
+	delete(h.crowds, h.place())
+	o := a.outcome()
+	if at.Reason != "" {
+		o = outcomeOf{store.Truncated, at.Reason}
+	}
+	end := h.cursor.Add(tick)
+	h.tally.read += a.Rows
+	c := store.Commit{Hunt: h.rows, Coverage: []store.Coverage{h.coverage(end, at.Rows, o.verdict, o.reason)}}
+	h.width = max(h.width, huntFirstWidth) // what was narrow was the crowd
+	h.move(end, a.ServerTime)
+	return h.save(ctx, c)
+}
+
+// maxFailing is how many answers in a row may fail to come before the pass ends.
+// The next one goes on with the narrower window that this one has come to.
+const maxFailing = 3
+
+// refused deals with a window that the service would not give.
+func (h *hunting) refused(ctx context.Context, w span, err error) error {
+	var over *defender.OversizeError
+	var query *defender.QueryError
+	switch {
+	case errors.As(err, &over) && !over.Timeout:
+		return h.cut(ctx, w, outcomeOf{store.Failed, err.Error()})
+	case errors.As(err, &query):
+		return h.rejected(ctx, w, err)
+	case over == nil && !isolatable(err):
+		return h.explain(err)
+	}
+	if down := h.probe(ctx); down != nil {
+		return errors.Join(err, down)
+	}
+	if h.failing++; h.failing > maxFailing && w.width() > h.grain() {
+		return fmt.Errorf("%d answers in a row did not come, although each was asked for less; the next pass goes on with %s: %w",
+			h.failing, h.width, err)
+	}
+	if w.width() <= h.grain() {
+		return h.giveUp(ctx, w, err)
+	}
+	return h.cut(ctx, w, outcomeOf{store.Failed, err.Error()})
+}
+
+// probe asks for a count of nothing, from before the product. A service that
+// does not answer that is down, and nothing is to be learnt from it about a window.
+func (h *hunting) probe(ctx context.Context) error {
+	empty := time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
+	scan := kql.Scan{Table: h.hunt.Table, Time: h.hunt.TimeColumn, Since: empty, Until: empty.Add(time.Second)}
+	if h.hunt.query != nil {
+		scan.Table, scan.Time = "AlertInfo", "Timestamp" // which every tenant has
+	}
+	_, err := h.request(ctx, defender.HuntRequest{Query: scan.CountText(), Since: empty, Until: empty.Add(time.Second), Attempts: 1}, new(countSink))
+	return err
+}
+
+// giveUp records a window that cannot be had, with what was served of it.
+func (h *hunting) giveUp(ctx context.Context, w span, err error) error {
+	if h.hunt.query == nil && h.crowds[h.place()] == nil {
+		var over *defender.OversizeError
+		if errors.As(err, &over) {
+			return h.crowded(ctx, w)
+		}
+	}
+	c := store.Commit{
+		Coverage:   []store.Coverage{h.coverage(w.until, 0, store.Failed, err.Error())},
+		Quarantine: []store.Quarantined{unread(w, err)},
+	}
+	h.width = max(h.width, huntFirstWidth)
+	h.move(w.until, time.Time{})
+	return h.save(ctx, c)
+}
+
+// preludeRejected is what sync.schema_changes says of a query that the service
+// takes only as it was written.
+const preludeRejected = "prelude_rejected"
+
+// rejected deals with a query that the service calls wrong. Where it is the
+// prelude, the query goes on without, windowed by Timespan, and that is recorded.
+func (h *hunting) rejected(ctx context.Context, w span, err error) error {
+	if h.decided {
+		return h.explain(err)
+	}
+	wide := span{w.since.Truncate(time.Second), w.until.Truncate(time.Second).Add(time.Second)}
+	if _, bare := h.ask(ctx, h.hunt.Query, wide); bare != nil {
+		return h.explain(err)
+	}
+	h.bare = true
+	h.align()
+	return h.save(ctx, store.Commit{SchemaChanges: []store.SchemaChange{h.preludeChange(err.Error())}})
+}
+
+func (h *hunting) explain(err error) error { return explainHunt(h.hunt, err) }
+
+// explainHunt says what to change about a query that the service rejects.
+func explainHunt(h *Hunt, err error) error {
+	var query *defender.QueryError
+	switch {
+	case !errors.As(err, &query):
+		return err
+	case h.Table != "" && query.Unresolved == h.Table:
+		return fmt.Errorf("the tenant has no table %s: its workload is not licensed or set up, or the name is misspelt (names are case-sensitive); "+
+			"correct or remove it under streams.hunting: %w", h.Table, err)
+	case h.Table != "" && query.Unresolved == h.TimeColumn:
+		return fmt.Errorf("table %s has no column %s to cut windows by; name one in time_column, or write mode: snapshot: %w",
+			h.Table, h.TimeColumn, err)
+	}
+	return fmt.Errorf("the service rejects the query; correct it under streams.hunting: %w", err)
+}
+
+// noSlice asks for all of a window.
+var noSlice kql.Slice

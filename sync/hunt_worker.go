@@ -1,0 +1,74 @@
+package sync
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+
+	"defendersync/store"
+	"defendersync/sync/defender"
+)
+
+var _ Hunter = (*defender.Client)(nil)
+
+// newHunt begins a pass of a hunting stream.
+func (w *Worker) newHunt(ctx context.Context, e errand) (reading, error) {
+	c, err := w.newCourse(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	rows := w.cfg.Store.NewHuntRows(e.stream.Hunt.spec(e.tenant.ID))
+	if e.stream.Hunt.Mode != ModeEvents {
+		p := &whole{course: c, hunt: e.stream.Hunt, source: e.tenant.Hunter, rows: rows}
+		return p, p.begin(e.run.StartedAt)
+	}
+	p := &hunting{course: c, hunt: e.stream.Hunt, source: e.tenant.Hunter, rows: rows}
+	if err := p.begin(e.run.StartedAt); err != nil {
+		return p, err
+	}
+	return p, p.recall(ctx, w.cfg.Store)
+}
+
+func (h *hunting) close() { _ = h.rows.Close() } // the file of a spool, which is gone with the process in any case
+
+func (h *whole) close() { _ = h.rows.Close() }
+
+// recall looks up whether the service has rejected the prelude before.
+func (h *hunting) recall(ctx context.Context, s *store.Store) error {
+	h.oldest = edgeAt(h.now()).Add(edgeMargin)
+	if h.decided {
+		return nil
+	}
+	known, err := s.SchemaChanges(ctx, h.cp.TenantID, h.stream.Name)
+	if err != nil {
+		return err
+	}
+	ours := h.preludeChange("")
+	for _, c := range known {
+		if c.Change == ours.Change && c.Property == ours.Property {
+			h.bare, h.decided = true, true
+			h.align()
+		}
+	}
+	return nil
+}
+
+// preludeChange is the record of a query that the service takes only as it was
+// written. It is about this text: another one is tried again.
+func (h *hunting) preludeChange(reason string) store.SchemaChange {
+	sum := sha256.Sum256([]byte(h.hunt.Query))
+	return store.SchemaChange{Object: h.stream.Name, Property: "query " + hex.EncodeToString(sum[:8]), Change: preludeRejected, Detail: reason}
+}
+
+// retain drops what is older than the stream's retention.
+func (w *Worker) retain(ctx context.Context, e errand) error {
+	if e.stream.Hunt == nil || e.stream.Hunt.Retention == 0 {
+		return nil
+	}
+	before := micro(w.cfg.Now().Add(-e.stream.Hunt.Retention))
+	n, err := w.cfg.Store.HuntRetain(ctx, e.lease, e.stream.Hunt.spec(e.tenant.ID), before)
+	if n > 0 {
+		w.logOf(e).Info("dropped rows that are older than the retention", "rows", n, "before", before)
+	}
+	return err
+}

@@ -1,0 +1,340 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"defendersync/store"
+	"defendersync/sync/defender"
+)
+
+// ReconcileRequest asks to compare streams with their source.
+type ReconcileRequest struct {
+	Tenant   string   // "" is every tenant
+	Streams  []string // none is every stream that can be counted
+	From, To time.Time
+	DryRun   bool // compare only
+}
+
+// Reconciled is what one stream's comparison found.
+type Reconciled struct {
+	Tenant, Stream string
+	From, To       time.Time
+	Unit           time.Duration // an hour, of incidents and alerts a day
+	Checked        int           // units compared
+	Differing      int           // units whose counts differed
+	Healed         int           // of those, that agree after they were read again
+	Explained      int           // of those, that differ for a reason known before: the source's count has not changed since they were read whole
+	Source         int64         // records at the source
+	Stored         int64         // records stored before
+	After          int64         // records stored after
+	Calls          int64
+	Skipped        string // why the stream cannot be compared; "" when it was
+	Err            error
+}
+
+// Unexplained is how many units still differ, and were not known to.
+func (r Reconciled) Unexplained() int { return r.Differing - r.Healed - r.Explained }
+
+// Units of comparison.
+const (
+	huntUnit     = time.Hour
+	incidentUnit = 24 * time.Hour
+)
+
+// mutableDays is how far back a table is read again whose rows change after they
+// were written: its counts cannot show that.
+const mutableDays = 3
+
+// Reconcile compares what the source counts with what is stored, unit by unit,
+// and reads those again that differ. It finds what came later than any overlap.
+func (w *Worker) Reconcile(ctx context.Context, r ReconcileRequest) []Reconciled {
+	var all []Reconciled
+	for _, t := range w.tenants {
+		if r.Tenant != "" && r.Tenant != t.Name {
+			continue
+		}
+		for _, s := range t.Streams {
+			if len(r.Streams) == 0 || slices.Contains(r.Streams, s.Name) {
+				all = append(all, w.reconcile(ctx, t, s, r))
+			}
+		}
+	}
+	return all
+}
+
+func (w *Worker) reconcile(ctx context.Context, t *tenantState, s Stream, r ReconcileRequest) Reconciled {
+	out := Reconciled{Tenant: t.Name, Stream: s.Name, Unit: incidentUnit}
+	if s.Hunt != nil {
+		out.Unit = huntUnit
+	}
+	if out.Skipped = uncountable(t, s); out.Skipped != "" {
+		return out
+	}
+	ctx, lease, release, err := w.await(ctx, t)
+	if err != nil {
+		out.Err = err
+		return out
+	}
+	defer release()
+	result := w.recorded(ctx, errand{lease: lease, tenant: t, stream: s}, func(ctx context.Context, e errand, result *Result) error {
+		p, err := w.newReading(ctx, e)
+		if err != nil {
+			return err
+		}
+		defer p.close()
+		defer func() { result.count(p.way()) }()
+		c := &comparison{worker: w, errand: e, reading: p, out: &out}
+		if err := c.run(ctx, r); err != nil {
+			return err
+		}
+		if n := out.Unexplained(); n > 0 && !r.DryRun {
+			result.Warning = fmt.Sprintf("%d of %d differ from the source although they were read again", n, out.Checked)
+		}
+		return nil
+	})
+	out.Calls, out.Err = result.Calls, result.Err
+	return out
+}
+
+// uncountable says why a stream cannot be compared with its source.
+func uncountable(t *tenantState, s Stream) string {
+	switch {
+	case s.Hunt == nil && t.Dialect == defender.Older:
+		return "the older API does not count incidents"
+	case s.Hunt == nil:
+		return ""
+	case s.Hunt.Mode != ModeEvents:
+		return "each pass reads the whole result, so there is nothing to compare"
+	case s.Hunt.query != nil:
+		return "a query of your own cannot be counted: nothing is ever added to its text"
+	}
+	return ""
+}
+
+// comparison is one stream's reconciliation under way.
+type comparison struct {
+	worker  *Worker
+	errand  errand
+	reading reading
+	out     *Reconciled
+}
+
+func (c *comparison) run(ctx context.Context, r ReconcileRequest) error {
+	w := c.span(r)
+	c.out.From, c.out.To = w.since, w.until
+	if !w.since.Before(w.until) {
+		c.out.Skipped = "nothing is behind the watermark yet that could be compared"
+		return nil
+	}
+	source, err := c.source(ctx, w)
+	if err != nil {
+		return err
+	}
+	stored, err := c.stored(ctx, w)
+	if err != nil {
+		return err
+	}
+	known, err := c.known(ctx, w)
+	if err != nil {
+		return err
+	}
+	differ := c.compare(w, tallies{source, stored, known})
+	c.out.After = c.out.Stored
+	if r.DryRun {
+		return nil
+	}
+	return c.heal(ctx, w, differ, source)
+}
+
+// span is what is compared: whole units behind the watermark that the service
+// still has and that are still kept here.
+func (c *comparison) span(r ReconcileRequest) span {
+	cp, s := c.reading.way().cp, c.errand.stream
+	now := micro(c.worker.cfg.Now())
+	w, _ := reachable(s, span{later(cp.StartTime, micro(r.From)), cp.Watermark}, now)
+	if s.Hunt == nil && r.From.IsZero() {
+		w.since = later(w.since, now.Add(-huntEdge)) // a call for each day
+	}
+	if s.Hunt != nil && s.Hunt.Retention > 0 {
+		w.since = later(w.since, now.Add(-s.Hunt.Retention))
+	}
+	if !r.To.IsZero() {
+		w.until = earlier(w.until, micro(r.To))
+	}
+	since := w.since.Truncate(c.out.Unit)
+	if since.Before(w.since) {
+		since = since.Add(c.out.Unit)
+	}
+	return span{since, w.until.Truncate(c.out.Unit)}
+}
+
+// counts are numbers of records by the begin of their unit.
+type counts map[int64]int64
+
+func (c *comparison) source(ctx context.Context, w span) (counts, error) {
+	got := counts{}
+	if h, ok := c.reading.(*hunting); ok {
+		answer, err := h.count(ctx, w)
+		if err != nil {
+			return nil, h.explain(err)
+		}
+		for _, n := range answer.counts {
+			got[n.Hour.Unix()] += n.Rows
+		}
+		return got, nil
+	}
+	counter, ok := c.errand.tenant.Source.(Counter)
+	if !ok {
+		return nil, errors.New("the tenant's client does not count")
+	}
+	ctx = defender.ContextWithMeter(ctx, c.reading.way().meter)
+	for at := w.since; at.Before(w.until); at = at.Add(c.out.Unit) {
+		n, err := counter.Count(ctx, c.errand.stream.Name, at, at.Add(c.out.Unit))
+		if err != nil {
+			return nil, err
+		}
+		got[at.Unix()] = n
+	}
+	return got, nil
+}
+
+func (c *comparison) stored(ctx context.Context, w span) (counts, error) {
+	s, e := c.worker.cfg.Store, c.errand
+	var rows []store.HourCount
+	var err error
+	if e.stream.Hunt != nil {
+		rows, err = s.HuntHours(ctx, e.stream.Hunt.spec(e.tenant.ID), w.since, w.until)
+	} else {
+		rows, err = s.UpdatedDays(ctx, e.tenant.ID, e.stream.Name, w.since, w.until)
+	}
+	if err != nil {
+		return nil, err
+	}
+	got := counts{}
+	for _, n := range rows {
+		got[n.Hour.Unix()] += n.Rows
+	}
+	return got, nil
+}
+
+// known are the units that differed when they were last read again.
+func (c *comparison) known(ctx context.Context, w span) (map[int64]store.Reconciled, error) {
+	rows, err := c.worker.cfg.Store.Reconciled(ctx, c.errand.tenant.ID, c.errand.stream.Name, w.since, w.until)
+	if err != nil {
+		return nil, err
+	}
+	got := map[int64]store.Reconciled{}
+	for _, r := range rows {
+		got[r.Hour.Unix()] = r
+	}
+	return got, nil
+}
+
+// tallies are the counts that are compared.
+type tallies struct {
+	source, stored counts
+	known          map[int64]store.Reconciled
+}
+
+// compare lists the units whose counts differ and that are to be read again.
+func (c *comparison) compare(w span, n tallies) []span {
+	var differ []span
+	for at := w.since; at.Before(w.until); at = at.Add(c.out.Unit) {
+		key := at.Unix()
+		source, stored := n.source[key], n.stored[key]
+		c.out.Checked++
+		c.out.Source += source
+		c.out.Stored += stored
+		if source == stored {
+			continue
+		}
+		c.out.Differing++
+		if k, ok := n.known[key]; ok && k.SourceRows == source && k.StoredRows == stored {
+			c.out.Explained++
+			continue
+		}
+		differ = append(differ, span{at, at.Add(c.out.Unit)})
+	}
+	return differ
+}
+
+// heal reads the differing units again, counts once more and remembers what
+// still differs, so that it is not read again for nothing the next time.
+func (c *comparison) heal(ctx context.Context, w span, differ []span, source counts) error {
+	for _, s := range joined(append(slices.Clone(differ), c.mutable(w)...)) {
+		if err := c.reading.reread(ctx, s); err != nil {
+			return err
+		}
+	}
+	if len(differ) == 0 {
+		return nil
+	}
+	stored, err := c.stored(ctx, w)
+	if err != nil {
+		return err
+	}
+	c.out.After = 0
+	for at := w.since; at.Before(w.until); at = at.Add(c.out.Unit) {
+		c.out.After += stored[at.Unix()]
+	}
+	var still []store.Reconciled
+	for _, s := range differ {
+		key := s.since.Unix()
+		if source[key] == stored[key] {
+			c.out.Healed++
+			continue
+		}
+		still = append(still, store.Reconciled{Hour: s.since, SourceRows: source[key], StoredRows: stored[key]})
+	}
+	return c.worker.cfg.Store.SaveReconciled(ctx, c.errand.lease, c.errand.stream.Name, c.errand.run.RunID, still)
+}
+
+// mutable is the stretch of a table whose rows change that is read again in any case.
+func (c *comparison) mutable(w span) []span {
+	if c.errand.stream.Hunt == nil || !c.errand.stream.Hunt.mutable {
+		return nil
+	}
+	since := later(w.since, w.until.AddDate(0, 0, -mutableDays))
+	if !since.Before(w.until) {
+		return nil
+	}
+	return []span{{since, w.until}}
+}
+
+// joined makes spans that touch or overlap one, in order.
+func joined(spans []span) []span {
+	slices.SortFunc(spans, func(a, b span) int { return a.since.Compare(b.since) })
+	var all []span
+	for _, s := range spans {
+		if n := len(all); n > 0 && !s.since.After(all[n-1].until) {
+			all[n-1].until = later(all[n-1].until, s.until)
+			continue
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// followReconcile compares a stream with its source on its own schedule.
+func (w *Worker) followReconcile(ctx context.Context, t *tenantState, s Stream) {
+	for {
+		due := s.Hunt.Reconcile.Next(w.cfg.Now())
+		if due.IsZero() || w.sleepUntil(ctx, due) != nil {
+			return
+		}
+		r := w.reconcile(ctx, t, s, ReconcileRequest{})
+		log := w.cfg.Log.With("tenant", t.Name, "stream", s.Name, "checked", r.Checked, "differing", r.Differing,
+			"healed", r.Healed, "explained", r.Explained, "calls", r.Calls)
+		switch {
+		case errors.Is(r.Err, store.ErrLeaseHeld): // another worker holds the tenant, and reconciles it
+		case r.Err != nil:
+			log.Error("the comparison with the source failed; the next one is made on schedule", "err", r.Err)
+		default:
+			log.Info("compared with the source")
+		}
+	}
+}
