@@ -17,6 +17,7 @@ type StreamState struct {
 	Checkpoint       Checkpoint // Revision 0 before the first commit
 	LastRun          *Run       // nil before the first
 	LastSuccess      *Run       // the last with outcome "complete" or "incomplete"
+	LastReconcile    *Run       // the last that compared the stream with its source and ended; nil before the first
 	Gaps             int        // ranges in sync.gaps
 	GapsTotal        time.Duration
 	Quarantine       int // records in sync.quarantine
@@ -83,7 +84,7 @@ func (s *Store) StreamStates(ctx context.Context) ([]StreamState, error) {
 	return all, nil
 }
 
-// queueLastRuns sets LastRun and LastSuccess of every stream.
+// queueLastRuns sets LastRun, LastSuccess and LastReconcile of every stream.
 func queueLastRuns(b *pgx.Batch, of func(tenantID, stream string) *StreamState) {
 	const last = `
 		SELECT r.run_id, r.tenant_id, r.stream, r.command, r.started_at, r.finished_at, r.outcome, r.rows_read, r.rows_inserted,
@@ -107,6 +108,22 @@ func queueLastRuns(b *pgx.Batch, of func(tenantID, stream string) *StreamState) 
 			ORDER BY r.started_at DESC, r.run_id DESC
 			LIMIT 1
 		) AS r`
+	const reconcile = `
+		SELECT r.run_id, r.tenant_id, r.stream, r.command, r.started_at, r.finished_at, r.outcome, r.rows_read, r.rows_inserted,
+			r.rows_updated, r.rows_unchanged, r.calls, r.throttled_seconds, coalesce(r.error, ''), coalesce(r.warning, '')
+		FROM (SELECT DISTINCT tenant_id, stream FROM sync.runs WHERE command = 'reconcile') AS s
+		CROSS JOIN LATERAL (
+			SELECT *
+			FROM sync.runs AS r
+			WHERE r.tenant_id = s.tenant_id AND r.stream = s.stream AND r.command = 'reconcile' AND r.outcome <> 'running'
+			ORDER BY r.started_at DESC, r.run_id DESC
+			LIMIT 1
+		) AS r`
+	queueEach(b, reconcile, func(row pgx.Rows) error {
+		r, err := scanRun(row)
+		of(r.TenantID, r.Stream).LastReconcile = &r
+		return err
+	})
 	queueEach(b, last, func(row pgx.Rows) error {
 		r, err := scanRun(row)
 		of(r.TenantID, r.Stream).LastRun = &r

@@ -80,7 +80,7 @@ func (w *Worker) reconcile(ctx context.Context, t *tenantState, s Stream, r Reco
 		return out
 	}
 	defer release()
-	result := w.recorded(ctx, errand{lease: lease, tenant: t, stream: s}, func(ctx context.Context, e errand, result *Result) error {
+	result := w.recorded(ctx, errand{lease: lease, tenant: t, stream: s, run: store.Run{Command: "reconcile"}}, func(ctx context.Context, e errand, result *Result) error {
 		p, err := w.newReading(ctx, e)
 		if err != nil {
 			return err

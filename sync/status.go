@@ -21,12 +21,22 @@ type TenantStatus struct {
 	TenantID string         `json:"tenant_id"`
 	API      string         `json:"api"`
 	Quota    QuotaStatus    `json:"quota"`
+	Hunting  *HuntingQuota  `json:"hunting_quota"` // null where no stream hunts
 	Streams  []StreamStatus `json:"streams"`
 }
 
 // Limits are how many calls of incidents and alerts together this worker
-// allows itself, in any minute and in any hour.
-type Limits struct{ PerMinute, PerHour int }
+// allows itself, in any minute and in any hour, and how many hunting queries.
+type Limits struct{ PerMinute, PerHour, HuntingPerMinute int }
+
+// HuntingQuota is how many hunting queries are left, and until when the service
+// wants none: it has an allotment of processing, too, which begins anew every
+// quarter of an hour.
+type HuntingQuota struct {
+	PerMinute       int        `json:"per_minute"`
+	RemainingMinute int        `json:"remaining_minute"`
+	BlockedUntil    *time.Time `json:"blocked_until"` // null when free
+}
 
 // QuotaStatus is how much of Limits is used and left.
 type QuotaStatus struct {
@@ -53,6 +63,11 @@ type StreamStatus struct {
 	Quarantine      int         `json:"quarantine"`
 	LastRun         *RunStatus  `json:"last_run"`
 	NextRun         *time.Time  `json:"next_run"`
+
+	Mode          string     `json:"mode,omitempty"`           // of a hunting stream
+	Reconciled    *RunStatus `json:"reconciled"`               // the last comparison with the source; null before the first
+	ExpiringHours float64    `json:"expiring_hours,omitempty"` // of hunting, not read yet, that the service keeps for three days more at most
+	NextReconcile *time.Time `json:"next_reconcile,omitempty"`
 }
 
 // GapStatus is one range of sync.gaps.
@@ -115,6 +130,11 @@ func (r *statusReader) tenant(ctx context.Context, t Tenant, l Limits) (TenantSt
 	if ts.Quota, err = r.quota(ctx, t.ID, l); err != nil {
 		return ts, err
 	}
+	if t.Hunter != nil {
+		if ts.Hunting, err = r.huntingQuota(ctx, t.ID, l.HuntingPerMinute); err != nil {
+			return ts, err
+		}
+	}
 	stored, err := r.store.Stored(ctx, t.ID)
 	if err != nil {
 		return ts, err
@@ -124,8 +144,15 @@ func (r *statusReader) tenant(ctx context.Context, t Tenant, l Limits) (TenantSt
 		if err != nil {
 			return ts, err
 		}
-		if st.Rows = stored.Incidents; stream.Name == AlertsStream {
+		switch {
+		case stream.Hunt != nil:
+			if st.Rows, err = r.store.HuntStored(ctx, t.ID, stream.Hunt.Name); err != nil {
+				return ts, err
+			}
+		case stream.Name == AlertsStream:
 			st.Rows = stored.Alerts
+		default:
+			st.Rows = stored.Incidents
 		}
 		ts.Streams = append(ts.Streams, st)
 	}
@@ -153,18 +180,45 @@ func (r *statusReader) quota(ctx context.Context, tenantID string, l Limits) (Qu
 	return q, err
 }
 
+func (r *statusReader) huntingQuota(ctx context.Context, tenantID string, perMinute int) (*HuntingQuota, error) {
+	q := &HuntingQuota{PerMinute: perMinute}
+	calls, err := r.store.RecentCalls(ctx, tenantID, HuntFamily, r.now.Add(-time.Minute))
+	if err != nil {
+		return q, err
+	}
+	used := 0
+	for _, c := range calls {
+		if c.Second.After(r.now.Add(-time.Minute)) {
+			used += c.Calls
+		}
+	}
+	q.RemainingMinute = max(perMinute-used, 0)
+	blocked, err := r.store.HuntingBlockedUntil(ctx, tenantID)
+	if blocked.After(r.now) {
+		q.BlockedUntil = &blocked
+	}
+	return q, err
+}
+
 func (r *statusReader) stream(ctx context.Context, tenantID string, stream Stream) (StreamStatus, error) {
 	st := StreamStatus{Stream: stream.Name, Schedule: stream.Schedule.String(), Stale: true, Gaps: []GapStatus{}}
 	if next := stream.Schedule.Next(r.now); !next.IsZero() {
 		next = next.UTC()
 		st.NextRun = &next
 	}
+	if h := stream.Hunt; h != nil {
+		st.Mode = string(h.Mode)
+		if next := h.Reconcile.Next(r.now); !next.IsZero() {
+			next = next.UTC()
+			st.NextReconcile = &next
+		}
+	}
 	i := slices.IndexFunc(r.states, func(x store.StreamState) bool { return x.TenantID == tenantID && x.Stream == stream.Name })
 	if i < 0 {
 		return st, nil
 	}
 	state := r.states[i]
-	st.LastRun, st.Quarantine = runStatus(state.LastRun), state.Quarantine
+	st.LastRun, st.Reconciled, st.Quarantine = runStatus(state.LastRun), runStatus(state.LastReconcile), state.Quarantine
 	if cp := state.Checkpoint; cp.Revision > 0 {
 		lag := r.now.Sub(cp.Watermark).Seconds()
 		st.Start, st.Watermark, st.LagSeconds = &cp.StartTime, &cp.Watermark, &lag
@@ -179,7 +233,27 @@ func (r *statusReader) stream(ctx context.Context, tenantID string, stream Strea
 		st.Gaps = append(st.Gaps, GapStatus{From: g.From, To: g.To, Reason: g.Reason})
 	}
 	st.CoveragePercent = covered(state.Checkpoint, gaps)
+	if stream.Hunt != nil && stream.Hunt.Mode == ModeEvents && state.Checkpoint.Revision > 0 {
+		st.ExpiringHours = expiring(state.Checkpoint.Watermark, gaps, r.now).Hours()
+	}
 	return st, nil
+}
+
+// expiringSoon is how long before the service forgets it a range that was not
+// read is worth a warning.
+const expiringSoon = 3 * 24 * time.Hour
+
+// expiring is how much of what was not read yet falls over the 30-day edge soon.
+func expiring(watermark time.Time, gaps []store.Gap, now time.Time) time.Duration {
+	danger := span{edgeAt(now), edgeAt(now).Add(expiringSoon)}
+	lost := func(from, to time.Time) time.Duration {
+		return max(earlier(to, danger.until).Sub(later(from, danger.since)), 0)
+	}
+	total := lost(watermark, danger.until)
+	for _, g := range gaps {
+		total += lost(g.From, g.To)
+	}
+	return total
 }
 
 // covered is how much of the time between start and watermark is complete, in percent.

@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -80,11 +81,25 @@ type seeder interface {
 // or by another that held the tenant since, and how long the service wants no
 // call at all: the limits are the tenant's.
 func (w *Worker) countCalls(ctx context.Context, t Tenant) error {
-	source, ok := t.Source.(seeder)
+	s := w.cfg.Store
+	return errors.Join(
+		w.seed(ctx, t, callsOf{t.Source, QuotaFamily, s.BlockedUntil}),
+		w.seed(ctx, t, callsOf{t.Hunter, HuntFamily, s.HuntingBlockedUntil}))
+}
+
+// callsOf is one client of a tenant, and where its calls are on record.
+type callsOf struct {
+	client  any
+	family  string
+	blocked func(ctx context.Context, tenantID string) (time.Time, error)
+}
+
+func (w *Worker) seed(ctx context.Context, t Tenant, of callsOf) error {
+	source, ok := of.client.(seeder)
 	if !ok {
 		return nil
 	}
-	recent, err := w.cfg.Store.RecentCalls(ctx, t.ID, QuotaFamily, w.cfg.Now().Add(-time.Hour))
+	recent, err := w.cfg.Store.RecentCalls(ctx, t.ID, of.family, w.cfg.Now().Add(-time.Hour))
 	if err != nil {
 		return err
 	}
@@ -95,7 +110,7 @@ func (w *Worker) countCalls(ctx context.Context, t Tenant) error {
 		}
 	}
 	source.Seed(calls)
-	blocked, err := w.cfg.Store.BlockedUntil(ctx, t.ID)
+	blocked, err := of.blocked(ctx, t.ID)
 	if err != nil {
 		return err
 	}
@@ -243,7 +258,7 @@ func (w *Worker) pass(ctx context.Context, lease store.Lease, t *tenantState, s 
 // sync.runs.
 func (w *Worker) recorded(ctx context.Context, e errand, work func(context.Context, errand, *Result) error) Result {
 	began := time.Now()
-	e.run = store.Run{RunID: newRunID(), TenantID: e.tenant.ID, Stream: e.stream.Name, Command: w.cfg.Command,
+	e.run = store.Run{RunID: newRunID(), TenantID: e.tenant.ID, Stream: e.stream.Name, Command: cmp.Or(e.run.Command, w.cfg.Command),
 		StartedAt: micro(w.cfg.Now()), Outcome: "running"}
 	log := w.logOf(e)
 	r := Result{Tenant: e.tenant.Name, Stream: e.stream.Name}

@@ -41,6 +41,9 @@ type descriptions struct {
 
 	quotaLimit, quotaRemaining *prometheus.Desc // tenant, window
 
+	huntingLimit, huntingRemaining, huntingBlocked *prometheus.Desc // tenant
+	expiring                                       *prometheus.Desc // tenant, stream
+
 	// tenant, stream
 	lag, start, watermark, coverage, rows, gaps, gapSeconds, quarantine, stale, inPass, nextRun *prometheus.Desc
 	runStarted, runDuration, runCalls, runThrottled                                             *prometheus.Desc
@@ -61,23 +64,29 @@ func newCollector(status func(context.Context) (defsync.Status, error), version 
 		databaseUp:     desc("database_up", "1 when the status could be read from the database."),
 		quotaLimit:     desc("quota_limit", "Calls for incidents and alerts that the worker allows itself in a window.", "tenant", "window"),
 		quotaRemaining: desc("quota_remaining", "Calls for incidents and alerts that are left in the current window.", "tenant", "window"),
-		lag:            stream("stream_lag_seconds", "Time from the watermark to now."),
-		start:          stream("stream_start_timestamp_seconds", "Where the stream begins."),
-		watermark:      stream("stream_watermark_timestamp_seconds", "Everything from the start to here is stored or listed as a gap."),
-		coverage:       stream("stream_coverage_ratio", "Part of the time between start and watermark that is complete."),
-		rows:           stream("stream_rows", "Incidents or alerts of the tenant in the database."),
-		gaps:           stream("stream_gaps", "Ranges in sync.gaps."),
-		gapSeconds:     stream("stream_gap_seconds", "Length of the ranges in sync.gaps together."),
-		quarantine:     stream("stream_quarantine_records", "Records in sync.quarantine."),
-		stale:          stream("stream_stale", "1 when no pass has ended for three firings of the schedule."),
-		inPass:         stream("stream_in_pass", "1 while a pass is under way or waits to be resumed."),
-		nextRun:        stream("stream_next_run_timestamp_seconds", "When the schedule fires next."),
-		runStarted:     stream("last_run_start_timestamp_seconds", "Start of the last pass."),
-		runDuration:    stream("last_run_duration_seconds", "Duration of the last pass, once it has ended."),
-		runCalls:       stream("last_run_calls", "Calls that the last pass made."),
-		runThrottled:   stream("last_run_throttled_seconds", "Time that the last pass waited for the service's limits."),
-		runRows:        stream("last_run_rows", "Records of the last pass by what became of them.", "result"),
-		runOutcome:     stream("last_run_outcome", "1 for the outcome of the last pass, 0 for the others.", "outcome"),
+
+		huntingLimit:     desc("hunting_quota_limit", "Hunting queries that the worker allows itself in a minute.", "tenant"),
+		huntingRemaining: desc("hunting_quota_remaining", "Hunting queries that are left in the current minute.", "tenant"),
+		huntingBlocked:   desc("hunting_blocked_until_timestamp_seconds", "No hunting query before this, because the service said so.", "tenant"),
+		expiring:         stream("hunting_expiring_hours", "Hours that were not read yet and that the service keeps for three days more at most."),
+
+		lag:          stream("stream_lag_seconds", "Time from the watermark to now."),
+		start:        stream("stream_start_timestamp_seconds", "Where the stream begins."),
+		watermark:    stream("stream_watermark_timestamp_seconds", "Everything from the start to here is stored or listed as a gap."),
+		coverage:     stream("stream_coverage_ratio", "Part of the time between start and watermark that is complete."),
+		rows:         stream("stream_rows", "Incidents or alerts of the tenant in the database."),
+		gaps:         stream("stream_gaps", "Ranges in sync.gaps."),
+		gapSeconds:   stream("stream_gap_seconds", "Length of the ranges in sync.gaps together."),
+		quarantine:   stream("stream_quarantine_records", "Records in sync.quarantine."),
+		stale:        stream("stream_stale", "1 when no pass has ended for three firings of the schedule."),
+		inPass:       stream("stream_in_pass", "1 while a pass is under way or waits to be resumed."),
+		nextRun:      stream("stream_next_run_timestamp_seconds", "When the schedule fires next."),
+		runStarted:   stream("last_run_start_timestamp_seconds", "Start of the last pass."),
+		runDuration:  stream("last_run_duration_seconds", "Duration of the last pass, once it has ended."),
+		runCalls:     stream("last_run_calls", "Calls that the last pass made."),
+		runThrottled: stream("last_run_throttled_seconds", "Time that the last pass waited for the service's limits."),
+		runRows:      stream("last_run_rows", "Records of the last pass by what became of them.", "result"),
+		runOutcome:   stream("last_run_outcome", "1 for the outcome of the last pass, 0 for the others.", "outcome"),
 	}}
 }
 
@@ -86,6 +95,7 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	d := c.descs
 	for _, desc := range []*prometheus.Desc{d.buildInfo, d.databaseUp, d.quotaLimit, d.quotaRemaining,
 		d.lag, d.start, d.watermark, d.coverage, d.rows, d.gaps, d.gapSeconds, d.quarantine, d.stale, d.inPass, d.nextRun,
+		d.huntingLimit, d.huntingRemaining, d.huntingBlocked, d.expiring,
 		d.runStarted, d.runDuration, d.runCalls, d.runThrottled, d.runRows, d.runOutcome} {
 		to <- desc
 	}
@@ -119,6 +129,11 @@ func (c *collector) collectQuota(to chan<- prometheus.Metric, t defsync.TenantSt
 	gauge(to, c.descs.quotaLimit, float64(t.Quota.PerHour), t.Name, "hour")
 	gauge(to, c.descs.quotaRemaining, float64(t.Quota.RemainingMinute), t.Name, "minute")
 	gauge(to, c.descs.quotaRemaining, float64(t.Quota.RemainingHour), t.Name, "hour")
+	if t.Hunting != nil {
+		gauge(to, c.descs.huntingLimit, float64(t.Hunting.PerMinute), t.Name)
+		gauge(to, c.descs.huntingRemaining, float64(t.Hunting.RemainingMinute), t.Name)
+		instant(to, c.descs.huntingBlocked, t.Hunting.BlockedUntil, t.Name)
+	}
 }
 
 func (c *collector) collectStream(to chan<- prometheus.Metric, s defsync.StreamStatus, labels ...string) {
@@ -127,6 +142,9 @@ func (c *collector) collectStream(to chan<- prometheus.Metric, s defsync.StreamS
 	}
 	if s.CoveragePercent != nil {
 		gauge(to, c.descs.coverage, *s.CoveragePercent/100, labels...)
+	}
+	if s.Mode == string(defsync.ModeEvents) {
+		gauge(to, c.descs.expiring, s.ExpiringHours, labels...)
 	}
 	instant(to, c.descs.start, s.Start, labels...)
 	instant(to, c.descs.watermark, s.Watermark, labels...)
