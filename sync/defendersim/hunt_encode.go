@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -113,6 +114,7 @@ func (e *huntEncoder) results(found *huntRel) (*rowPlaces, bool) {
 		e.row(keys, row)
 		if i == 0 {
 			p.second = len(e.b)
+			e.b = slices.Grow(e.b, int(min(e.max, int64(len(found.rows)*(p.second-p.first+1)*5/4)))) // a guess
 		}
 		if int64(len(e.b)) > e.max {
 			return nil, false

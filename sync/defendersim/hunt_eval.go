@@ -358,12 +358,13 @@ func (s *kqlScope) pickColumns(r *huntRel, items []kqlItem, keep bool) error {
 
 // sort orders rows by keys; equals keep their order.
 func (s *kqlScope) sort(r *huntRel, items []kqlItem) error {
-	keys := make([]*kqlExpr, len(items))
+	nodes := make([]*kqlNode, len(items))
 	for i, item := range items {
-		var err error
-		if keys[i], err = s.compile(item.expr); err != nil {
-			return err
-		}
+		nodes[i] = item.expr
+	}
+	keys, err := s.compileAll(nodes)
+	if err != nil {
+		return err
 	}
 	slices.SortStableFunc(r.rows, func(a, b []any) int {
 		for i, key := range keys {

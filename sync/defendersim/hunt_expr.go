@@ -59,20 +59,27 @@ func (s *kqlScope) expression(n *kqlNode) (*kqlExpr, error) {
 	case nodeStar:
 		return nil, s.fail("'*' does not stand for a value here")
 	}
-	args := make([]*kqlExpr, len(n.args))
-	konst := true
-	for i, a := range n.args {
-		var err error
-		if args[i], err = s.compile(a); err != nil {
-			return nil, err
-		}
-		konst = konst && args[i].konst
+	args, err := s.compileAll(n.args)
+	if err != nil {
+		return nil, err
 	}
 	e, err := s.apply(n, args)
 	if err == nil {
-		e.konst = konst && n.text != "pack_all"
+		varies := slices.ContainsFunc(args, func(a *kqlExpr) bool { return !a.konst })
+		e.konst = !varies && n.text != "pack_all"
 	}
 	return e, err
+}
+
+func (s *kqlScope) compileAll(nodes []*kqlNode) ([]*kqlExpr, error) {
+	list := make([]*kqlExpr, len(nodes))
+	for i, n := range nodes {
+		var err error
+		if list[i], err = s.compile(n); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
 }
 
 func (s *kqlScope) resolve(name string) (*kqlExpr, error) {
@@ -321,10 +328,12 @@ func (s *kqlScope) call(name string, args []*kqlExpr) (*kqlExpr, error) {
 
 // packAll is a row as one dynamic value.
 func (s *kqlScope) packAll() *kqlExpr {
-	keys := (&huntEncoder{older: true}).keys(s.cols)
+	keys := (&huntEncoder{older: true}).keys(s.cols) // in the order of the columns
+	size := 0                                        // of the last one
 	return &kqlExpr{typ: "dynamic", eval: func(row []any) any {
-		e := &huntEncoder{}
+		e := &huntEncoder{b: make([]byte, 0, size+size/8)}
 		e.row(keys, row)
+		size = len(e.b)
 		return json.RawMessage(e.b)
 	}}
 }

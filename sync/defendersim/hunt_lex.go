@@ -2,6 +2,7 @@ package defendersim
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -39,7 +40,7 @@ func kqlTokens(text string) ([]kqlToken, error) {
 			return append(list, t), nil
 		}
 		if err := t.read(text); err != nil {
-			return nil, syntaxError(text, i, err.Error())
+			return nil, syntaxError(text, i, strings.ToUpper(err.Error()[:1])+err.Error()[1:])
 		}
 		list, i = append(list, t), t.end
 	}
@@ -89,7 +90,7 @@ func (t *kqlToken) read(text string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("Unexpected character %q", rest[:1])
+	return fmt.Errorf("unexpected character %q", rest[:1])
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
@@ -109,7 +110,7 @@ func kqlString(text string) (n int, value string, err error) {
 		if strings.HasPrefix(s, fence) {
 			end := strings.Index(s[3:], fence)
 			if end < 0 {
-				return 0, "", fmt.Errorf("Unterminated string")
+				return 0, "", errors.New("unterminated string")
 			}
 			return end + 6, s[3 : 3+end], nil
 		}
@@ -139,7 +140,7 @@ func escapedString(s string) (int, string, error) {
 			b.WriteByte(s[i])
 		}
 	}
-	return 0, "", fmt.Errorf("Unterminated string")
+	return 0, "", errors.New("unterminated string")
 }
 
 // escaped writes what stands after a backslash, and returns how many bytes it
@@ -175,7 +176,7 @@ func verbatimString(s string) (int, string, error) {
 		b.WriteByte(s[i])
 		i++
 	}
-	return 0, "", fmt.Errorf("Unterminated string")
+	return 0, "", errors.New("unterminated string")
 }
 
 // readNumber reads an integer, a real or a timespan such as 1h.
@@ -198,7 +199,7 @@ func (t *kqlToken) readNumber(s string) error {
 		unit, ok := kqlUnits[s[n:end]]
 		f, err := strconv.ParseFloat(s[:n], 64)
 		if !ok || err != nil {
-			return fmt.Errorf("Unexpected %q", s[:end])
+			return fmt.Errorf("unexpected %q", s[:end])
 		}
 		t.val, t.typ = timespan(f*float64(unit/100)), "timespan"
 		return nil
@@ -288,7 +289,7 @@ func typedLiteral(typ, text string) (any, error) {
 	case "dynamic":
 		raw := withJSONStrings(text)
 		if !json.Valid(raw) {
-			return nil, fmt.Errorf("dynamic(%s) is not JSON", text)
+			return nil, fmt.Errorf("no JSON in dynamic(%s)", text)
 		}
 		return raw, nil
 	}

@@ -1,6 +1,7 @@
 package defendersim
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,6 +43,7 @@ func huntRoute(path string) Endpoint {
 // readHunt reads the body, so that faults and the log can know the query.
 func (c *call) readHunt() {
 	body, err := io.ReadAll(io.LimitReader(c.Body, maxHuntBody+1))
+	c.Body = io.NopCloser(bytes.NewReader(body)) // for the Match of a fault
 	switch {
 	case err != nil:
 		c.hunt.err = c.badBody()

@@ -1,6 +1,7 @@
 package defendersim
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -140,30 +141,21 @@ func (s *kqlScope) aggregate(item kqlItem) (aggregate, error) {
 	if !ok {
 		return aggregate{}, s.fail("Unknown aggregate function: '%s'", n.text)
 	}
-	args := []*kqlExpr{}
-	for _, a := range n.args {
-		e, err := s.compile(a)
-		if err != nil {
-			return aggregate{}, err
-		}
-		args = append(args, e)
+	args, err := s.compileAll(n.args)
+	if err != nil {
+		return aggregate{}, err
 	}
 	if len(args) != kind.args {
 		return aggregate{}, s.fail("%s(): function expects %d argument(s)", n.text, kind.args)
 	}
-	col := HuntColumn{item.name, kind.typ}
+	col, value := HuntColumn{item.name, kind.typ}, func([]any) any { return nil }
 	if col.Name == "" {
 		col.Name = n.text + "_"
-		if len(args) > 0 {
-			col.Name += args[0].name
-		}
 	}
-	value := func([]any) any { return nil }
 	if len(args) > 0 {
 		value = args[0].eval
-		if col.Type == "" {
-			col.Type = args[0].typ
-		}
+		col.Type = cmp.Or(kind.typ, args[0].typ)
+		col.Name = cmp.Or(item.name, col.Name+args[0].name)
 	}
 	return aggregate{[]HuntColumn{col}, func() aggregateState { return &fold{value: value, step: kind.step, now: kind.first} }}, nil
 }
@@ -283,7 +275,7 @@ type best struct {
 
 func (b *best) add(row []any) {
 	if c, ok := compareValues(b.key.eval(row), b.key.eval(b.row)); b.row == nil || ok && c == b.direction {
-		b.row = slices.Clip(row)
+		b.row = row
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"hash/fnv"
 	"math"
 	"strconv"
 	"strings"
@@ -172,9 +171,10 @@ func textOf(v any) string {
 
 // hashOf is hash(): a number that depends on the value alone.
 func hashOf(v any) int64 {
-	h := fnv.New64a()
-	h.Write([]byte(textOf(v)))
-	x := h.Sum64()
+	x, text := uint64(0xcbf29ce484222325), textOf(v) // FNV-1a, without its allocations
+	for i := range len(text) {
+		x = (x ^ uint64(text[i])) * 0x100000001b3
+	}
 	x = (x ^ x>>33) * 0xff51afd7ed558ccd // the low bits of FNV are poor
 	x = (x ^ x>>33) * 0xc4ceb9fe1a85ec53
 	return int64((x ^ x>>33) >> 1)

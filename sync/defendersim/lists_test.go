@@ -120,6 +120,13 @@ func TestCount(t *testing.T) {
 	if got, want := body["@odata.count"], float64(len(s.sim.World().Incidents())); got != want {
 		t.Errorf("count %v, want %v", got, want)
 	}
+	for _, list := range []string{"/v1.0/security/incidents", "/v1.0/security/alerts_v2"} {
+		filter := "$filter=lastUpdateDateTime ge 2026-11-01T00:00:00Z and lastUpdateDateTime lt 2026-11-15T00:00:00.0000000Z"
+		_, counted := s.get(list + "?$count=true&$top=1&" + filter)
+		if got, want := counted["@odata.count"], float64(len(s.all(list+"?"+filter))); got != want || want < 2 || len(counted["value"].([]any)) != 1 {
+			t.Errorf("%s: count %v, want %v", list, got, want)
+		}
+	}
 	if body["@odata.context"] != "https://graph.microsoft.com/v1.0/$metadata#security/incidents" {
 		t.Errorf("context %v", body["@odata.context"])
 	}
