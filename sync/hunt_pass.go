@@ -27,6 +27,7 @@ type hunting struct {
 
 	plan    []store.HourCount // what is to be expected, where it was counted
 	failing int               // answers in a row that did not come in time
+	wary    int               // answers that have to succeed until a failure is again taken for the service's
 	bare    bool              // the service takes no prelude: by Timespan alone
 	decided bool              // it has taken one, or is not to be asked again
 
@@ -238,11 +239,15 @@ func (h *hunting) ask(ctx context.Context, text string, w span) (*huntAnswer, er
 
 // hear is ask that keeps the rows that are there.
 func (h *hunting) hear(ctx context.Context, text string, w span) (*huntAnswer, error) {
-	a, err := h.request(ctx, defender.HuntRequest{Query: text, Since: w.since, Until: w.until}, &rowSink{ctx: ctx, rows: h.rows, times: &h.times})
+	r := defender.HuntRequest{Query: text, Since: w.since, Until: w.until}
+	if h.wary > 0 {
+		r.Attempts = 1 // what makes an answer fail is near
+	}
+	a, err := h.request(ctx, r, &rowSink{ctx: ctx, rows: h.rows, times: &h.times})
 	if err != nil {
 		return nil, err
 	}
-	h.failing, h.decided = 0, true
+	h.failing, h.wary, h.decided = 0, max(h.wary-1, 0), true
 	h.setClock(a.ServerTime)
 	return &huntAnswer{HuntAnswer: a, full: a.Rows >= int64(h.hunt.Cap)}, nil
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -301,4 +303,35 @@ func (r *rig) storedRows(t testing.TB, table defendersim.HuntTable) []string {
 func (r *rig) huntClient(t testing.TB, dialect defender.Dialect) *defender.Client {
 	t.Helper()
 	return r.newClient(t, dialect)
+}
+
+// queryOf reads the text of a hunting query without taking it from the service.
+func queryOf(req *http.Request) string {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return ""
+	}
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	var q struct{ Query string }
+	if json.Unmarshal(body, &q) != nil {
+		return ""
+	}
+	return q.Query
+}
+
+// fetches chooses the queries that ask for rows, not for counts.
+func fetches(req *http.Request) bool { return !strings.Contains(queryOf(req), "summarize Rows") }
+
+// holds chooses the queries whose window has the instant in it.
+func holds(at time.Time) func(*http.Request) bool {
+	return func(req *http.Request) bool {
+		text := queryOf(req)
+		since, ok := windowOf(text)
+		_, after, found := strings.Cut(text, "< datetime(")
+		if !ok || !found {
+			return false
+		}
+		until, err := time.Parse(time.RFC3339Nano, after[:strings.Index(after, ")")])
+		return err == nil && !at.Before(since) && at.Before(until)
+	}
 }

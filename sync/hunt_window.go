@@ -205,8 +205,9 @@ func (h *hunting) leaveCrowd(ctx context.Context, a *huntAnswer, at *crowd) erro
 	return h.save(ctx, c)
 }
 
-// maxFailing is how many answers in a row may fail to come before the pass ends.
-// The next one goes on with the narrower window that this one has come to.
+// maxFailing is how many answers in a row may be waited for in vain before the
+// pass ends: each takes minutes of the quota. The next one goes on with the
+// narrower window that this one has come to.
 const maxFailing = 3
 
 // refused deals with a window that the service would not give.
@@ -224,7 +225,11 @@ func (h *hunting) refused(ctx context.Context, w span, err error) error {
 	if down := h.probe(ctx); down != nil {
 		return errors.Join(err, down)
 	}
-	if h.failing++; h.failing > maxFailing && w.width() > h.grain() {
+	h.wary = cleanAnswers
+	if over != nil {
+		h.failing++
+	}
+	if h.failing > maxFailing && w.width() > h.grain() {
 		return fmt.Errorf("%d answers in a row did not come, although each was asked for less; the next pass goes on with %s: %w",
 			h.failing, h.width, err)
 	}
