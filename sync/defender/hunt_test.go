@@ -276,6 +276,30 @@ func TestSinkErrorEndsTheCall(t *testing.T) {
 	}
 }
 
+// slowSink takes its time over a row, and then does not take it.
+type slowSink struct {
+	keeper
+	takes time.Duration
+}
+
+func (s *slowSink) Row(values []jsontext.Value, rest []HuntMember) error {
+	time.Sleep(s.takes)
+	return s.keeper.Row(values, rest)
+}
+
+// A sink that fails late has not run out of the service's time.
+func TestLateSinkErrorIsNoTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		full := errors.New("spool is full")
+		fake := huntFake(script(says(200, `{"schema":[{"name":"A"}],"results":[{"A":1}]}`)))
+		sink := &slowSink{keeper{fail: full}, DefaultHuntTimeout + time.Second}
+		_, err := newTestClient(t, fake, nil).Hunt(t.Context(), testHunt(), sink)
+		if !errors.Is(err, full) || isA[*OversizeError](err) || fake.sent() != 1 {
+			t.Errorf("%v after %d sends", err, fake.sent())
+		}
+	})
+}
+
 func TestHuntPermissions(t *testing.T) {
 	for name, tc := range map[string]struct {
 		dialect func(*Config)
