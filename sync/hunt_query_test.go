@@ -1,0 +1,256 @@
+package sync_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"defendersync/store"
+	defsync "defendersync/sync"
+	"defendersync/sync/defender"
+	"defendersync/sync/defendersim"
+)
+
+// dirs is a query of a user's own. Its last line is a comment without an end.
+const dirs = `let wanted = "cmd.exe";
+DeviceProcessEvents
+| where FileName == wanted // the shell
+| project Timestamp, DeviceId, ProcessCommandLine, ReportId // and no more`
+
+// TestQueryIsSentAsWritten: what is sent ends in the user's bytes, begins with
+// the window of each table, and on Graph has a Timespan around the same window.
+func TestQueryIsSentAsWritten(t *testing.T) {
+	eachDialect(t, func(t *testing.T, d defender.Dialect) {
+		r := newHuntRig(t, huntOptions{rigOptions: rigOptions{dialect: d}, tables: manyProcesses(700),
+			hunts: []defsync.Hunt{{Name: "dirs", Query: dirs, Key: []string{"DeviceId", "Timestamp", "ReportId"}}}, cap: 100})
+		r.sync(t)
+		if n := value[int64](t, r.db, `SELECT count(*) FROM hunting.dirs`); n != 700 {
+			t.Errorf("%d rows are stored, want 700", n)
+		}
+		r.vouched(t)
+		for _, q := range r.huntCalls(0) {
+			prelude, ok := strings.CutSuffix(q.Query, dirs)
+			if !ok || !strings.HasPrefix(prelude, "let DeviceProcessEvents = DeviceProcessEvents | where Timestamp >= datetime(") {
+				t.Errorf("sent %q", q.Query)
+			}
+			if (d == defender.Graph) != (q.Timespan != "") {
+				t.Errorf("the Timespan is %q", q.Timespan)
+			}
+		}
+	})
+}
+
+// TestRejectedPrelude: the service takes the query only as it was written. It is
+// then windowed by its Timespan, which is found out once and recorded.
+func TestRejectedPrelude(t *testing.T) {
+	r := newHuntRig(t, huntOptions{rigOptions: rigOptions{sim: defendersim.Options{HuntRejectPrelude: true}}, tables: manyProcesses(400),
+		hunts: []defsync.Hunt{{Name: "dirs", Query: dirs}}, cap: 100})
+	r.sync(t)
+	r.clock.advance(time.Hour)
+	another := r.newWorker(t, r.openStore(t), "another")
+	for _, res := range another.Sync(t.Context(), "", nil) {
+		if res.Outcome != defsync.OutcomeComplete {
+			t.Fatalf("ended %s: %v", res.Outcome, res.Err)
+		}
+	}
+	if n := value[int64](t, r.db, `SELECT count(*) FROM hunting.dirs`); n != 400 {
+		t.Errorf("%d rows are stored, want 400", n)
+	}
+	preludes := 0
+	for _, q := range r.huntCalls(0) {
+		if q.Query != dirs {
+			preludes++
+		}
+	}
+	if preludes != 1 {
+		t.Errorf("the prelude was tried %d times, want once", preludes)
+	}
+	if n := value[int64](t, r.db, `SELECT count(*) FROM sync.schema_changes WHERE change = 'prelude_rejected' AND object = 'hunting/dirs'`); n != 1 {
+		t.Errorf("%d records of the rejected prelude, want one", n)
+	}
+	r.vouched(t)
+}
+
+// TestFullSecondOfAQueryIsFlagged: nothing may be added to a query, so that a
+// microsecond with more rows than one answer holds cannot be told apart.
+func TestFullSecondOfAQueryIsFlagged(t *testing.T) {
+	tables := manyProcesses(50)
+	at := newClock().Now().Add(-3 * time.Hour)
+	for i := range 150 {
+		tables.AddRows(processTable.Name, process(at, 1000+i))
+	}
+	r := newHuntRig(t, huntOptions{tables: tables, hunts: []defsync.Hunt{{Name: "dirs", Query: dirs}}, cap: 100})
+	res := r.worker.Sync(t.Context(), "", nil)[0]
+	if res.Outcome != defsync.OutcomeIncomplete || res.Gaps != 1 {
+		t.Errorf("the pass ended %+v", res)
+	}
+	if n := value[int64](t, r.db, `SELECT count(*) FROM hunting.dirs`); n != 150 {
+		t.Errorf("%d rows are stored, want 50 and the 100 that one answer holds", n)
+	}
+	r.vouched(t)
+}
+
+const perDevice = `DeviceProcessEvents
+| summarize Runs = count() by DeviceId`
+
+// TestReplaceKeepsTheLastCompleteResult: the table is the last result that was
+// complete; one that was not leaves it as it is.
+func TestReplaceKeepsTheLastCompleteResult(t *testing.T) {
+	eachDialect(t, func(t *testing.T, d defender.Dialect) {
+		tables := manyProcesses(70)
+		r := newHuntRig(t, huntOptions{rigOptions: rigOptions{dialect: d}, tables: tables,
+			hunts: []defsync.Hunt{{Name: "per_device", Query: perDevice, Mode: defsync.ModeReplace}}, cap: 100})
+		r.sync(t)
+		const read = `SELECT string_agg(device_id || ' ' || runs, ',' ORDER BY device_id) FROM hunting.per_device`
+		if got := value[string](t, r.db, read); got != "dev0 10,dev1 10,dev2 10,dev3 10,dev4 10,dev5 10,dev6 10" {
+			t.Errorf("the result is %s", got)
+		}
+		tables.Remove(processTable.Name, func(row defendersim.HuntRow) bool { return row.Values[1] == "dev3" })
+		r.clock.advance(time.Minute)
+		r.sync(t)
+		want := "dev0 10,dev1 10,dev2 10,dev4 10,dev5 10,dev6 10"
+		if got := value[string](t, r.db, read); got != want {
+			t.Errorf("the second result is %s", got)
+		}
+		for i := range 120 {
+			tables.AddRows(processTable.Name, defendersim.HuntRow{Ticks: int64(defendersim.TicksOf(r.clock.Now().Add(-time.Hour))), Values: []any{nil, fmt.Sprint("x", i)}})
+		}
+		r.clock.advance(time.Minute)
+		if res := r.worker.Sync(t.Context(), "", nil)[0]; res.Outcome != defsync.OutcomeFailed || !strings.Contains(res.Err.Error(), "does not fit in one answer") {
+			t.Errorf("a result that may be cut off ended %+v", res)
+		}
+		if got := value[string](t, r.db, read); got != want {
+			t.Errorf("after a failure the result is %s", got)
+		}
+	})
+}
+
+// weaknessTable has no time: each reading shows what is there now.
+var weaknessTable = defendersim.HuntTable{Name: "DeviceTvmSoftwareVulnerabilities", Columns: []defendersim.HuntColumn{
+	{Name: "DeviceId", Type: "string"}, {Name: "DeviceName", Type: "string"}, {Name: "OSPlatform", Type: "string"}, {Name: "OSVersion", Type: "string"},
+	{Name: "SoftwareVendor", Type: "string"}, {Name: "SoftwareName", Type: "string"}, {Name: "SoftwareVersion", Type: "string"},
+	{Name: "CveId", Type: "string"}, {Name: "VulnerabilitySeverityLevel", Type: "string"},
+}}
+
+func weakness(device, cve int, severity string) defendersim.HuntRow {
+	return defendersim.HuntRow{Values: []any{fmt.Sprintf("dev%d", device), "host", "Windows11", "10.0", "contoso", "app", "1.0", fmt.Sprintf("CVE-2026-%04d", cve), severity}}
+}
+
+// TestSnapshotIsHistory reads a table without a time in slices, three times: rows
+// that vanish are closed, that change are closed and opened, that return are
+// opened anew, and those that stay are not touched.
+func TestSnapshotIsHistory(t *testing.T) {
+	eachDialect(t, func(t *testing.T, d defender.Dialect) {
+		tables := defendersim.NewHunting()
+		tables.AddTable(weaknessTable)
+		fill := func(from, to int, severity string) {
+			var rows []defendersim.HuntRow
+			for i := from; i < to; i++ {
+				s := "Low"
+				if i%10 == 0 {
+					s = severity
+				}
+				rows = append(rows, weakness(i%7, i, s))
+			}
+			tables.Replace(weaknessTable.Name, rows...)
+		}
+		r := newHuntRig(t, huntOptions{rigOptions: rigOptions{dialect: d}, tables: tables,
+			hunts: []defsync.Hunt{{Name: weaknessTable.Name, Table: weaknessTable.Name}}, cap: 100})
+		pass := func(inserted, updated int64) {
+			t.Helper()
+			r.clock.advance(time.Hour)
+			if res := r.sync(t)[0]; res.Inserted != inserted || res.Updated != updated {
+				t.Errorf("%d inserted and %d updated, want %d and %d", res.Inserted, res.Updated, inserted, updated)
+			}
+		}
+		const current = `SELECT count(*) FROM hunting.device_tvm_software_vulnerabilities_current`
+		const versions = `SELECT count(*) FROM hunting.device_tvm_software_vulnerabilities`
+		fill(0, 400, "Low")
+		pass(400, 0)
+		pass(0, 0)
+		fill(0, 350, "High") // 50 vanish, 35 change
+		r.clock.advance(time.Hour)
+		r.sync(t)
+		if c, v := value[int64](t, r.db, current), value[int64](t, r.db, versions); c != 350 || v != 435 {
+			t.Errorf("%d current rows of %d versions, want 350 of 435", c, v)
+		}
+		fill(0, 400, "High") // 50 return
+		r.clock.advance(time.Hour)
+		r.sync(t)
+		if c, v := value[int64](t, r.db, current), value[int64](t, r.db, versions); c != 400 || v != 485 {
+			t.Errorf("%d current rows of %d versions, want 400 of 485", c, v)
+		}
+		r.vouched(t)
+		off := r.sim.Inject(defendersim.Fault{Kind: defendersim.FaultPartial, Endpoint: endpointOf(d), Skip: 2})
+		r.clock.advance(time.Hour)
+		if res := r.worker.Sync(t.Context(), "", nil)[0]; res.Outcome != defsync.OutcomeFailed {
+			t.Errorf("a reading that was not complete ended %+v", res)
+		}
+		off()
+		if c := value[int64](t, r.db, current); c != 400 {
+			t.Errorf("a reading that was not complete closed %d rows", 400-c)
+		}
+	})
+}
+
+// TestNewColumns: a column that is new at the source is added, left out, or stops
+// the stream, as the configuration says; values before it was there stay.
+func TestNewColumns(t *testing.T) {
+	for policy, want := range map[string]bool{"add": true, "ignore": false} {
+		t.Run(policy, func(t *testing.T) {
+			tables := manyProcesses(30)
+			r := newHuntRig(t, huntOptions{tables: tables, hunts: []defsync.Hunt{{Name: processTable.Name, Table: processTable.Name, OnNewColumn: policy}}})
+			r.sync(t)
+			tables.AddColumn(processTable.Name, defendersim.HuntColumn{Name: "ProcessVersionInfo", Type: "string"})
+			row := process(r.clock.Now().Add(time.Minute), 5000)
+			row.Values = append(row.Values, "new")
+			tables.AddRows(processTable.Name, row)
+			r.clock.advance(time.Hour)
+			r.sync(t)
+			const has = `SELECT count(*) = 1 FROM information_schema.columns WHERE table_schema = 'hunting' AND column_name = 'process_version_info'`
+			if got := value[bool](t, r.db, has); got != want {
+				t.Errorf("the column is there: %v, want %v", got, want)
+			}
+			if n := value[int64](t, r.db, `SELECT count(*) FROM hunting.device_process_events`); n != 31 {
+				t.Errorf("%d rows, want 31", n)
+			}
+			if n := value[int64](t, r.db, `SELECT count(*) FROM sync.schema_changes WHERE property LIKE '%ProcessVersionInfo%'`); n != 1 {
+				t.Errorf("%d schema changes are recorded, want one", n)
+			}
+		})
+	}
+	t.Run("fail", func(t *testing.T) {
+		tables := manyProcesses(30)
+		r := newHuntRig(t, huntOptions{tables: tables, hunts: []defsync.Hunt{{Name: processTable.Name, Table: processTable.Name, OnNewColumn: "fail"}}})
+		r.sync(t)
+		tables.AddColumn(processTable.Name, defendersim.HuntColumn{Name: "ProcessVersionInfo", Type: "string"})
+		r.clock.advance(time.Hour)
+		res := r.worker.Sync(t.Context(), "", nil)[0]
+		if _, ok := errors.AsType[*store.NewColumnError](res.Err); !ok || res.Outcome != defsync.OutcomeFailed {
+			t.Errorf("the pass ended %+v", res)
+		}
+	})
+}
+
+// TestPrivateColumns: what is dropped is not even asked for, and what is hashed
+// is nowhere in clear.
+func TestPrivateColumns(t *testing.T) {
+	eachDialect(t, func(t *testing.T, d defender.Dialect) {
+		r := newHuntRig(t, huntOptions{rigOptions: rigOptions{dialect: d}, tables: manyProcesses(30),
+			hunts: []defsync.Hunt{{Name: processTable.Name, Table: processTable.Name, Drop: []string{"ProcessCommandLine"}, Hash: []string{"DeviceName"}}}})
+		r.sync(t)
+		for _, q := range r.huntCalls(0) {
+			if fetches := !strings.Contains(q.Query, "summarize"); fetches && !strings.HasSuffix(q.Query, "| project-away ProcessCommandLine") {
+				t.Errorf("sent %q", q.Query)
+			}
+		}
+		if n := value[int64](t, r.db, `SELECT count(DISTINCT device_name) FROM hunting.device_process_events WHERE device_name ~ '^[0-9a-f]{64}$'`); n != 1 {
+			t.Errorf("%d different hashes of one name", n)
+		}
+		if n := value[int64](t, r.db, `SELECT count(*) FROM information_schema.columns WHERE table_schema = 'hunting' AND column_name = 'process_command_line'`); n != 0 {
+			t.Error("the dropped column is there")
+		}
+	})
+}
