@@ -56,11 +56,12 @@ func (q *Query) options(at int) int {
 	return at
 }
 
-// clause is where the operator that at is in ends.
+// clause is where the operator that at is in ends, or another union begins: so
+// that text that is nothing but unions is gone through once.
 func (q *Query) clause(at int) int {
 	for ; at < len(q.tokens); at++ {
 		t := q.tokens[at]
-		if t.is("|") || t.is(";") || t.is(")") || t.is("}") {
+		if t.is("|") || t.is(";") || t.is(")") || t.is("}") || t.is("union") {
 			return at
 		}
 		if t.mate > at {

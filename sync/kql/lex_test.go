@@ -91,6 +91,7 @@ func TestLex(t *testing.T) {
 		`dynamic(['a'])['b'] (['c'])`:    `w:dynamic ( [ l:'a' ] ) [ l:'b' ] ( q:c )`,
 		`dynamic({"a":["b"]}) | ['c']`:   `w:dynamic ( { l:"a" : [ l:"b" ] } ) | q:c`,
 		`dynamic([["a"],["b"]]) , ['c']`: `w:dynamic ( [ [ l:"a" ] , [ l:"b" ] ] ) , q:c`,
+		`(dynamic(['a']), ['b'])`:        `( w:dynamic ( [ l:'a' ] ) , q:b )`,
 		`['a`:                            `[ l:'a`,
 	} {
 		if diff := cmp.Diff(want, shown(lex(in))); diff != "" {

@@ -110,6 +110,7 @@ func TestNotRowLocal(t *testing.T) {
 		"let w = Watchlist | project A; DeviceEvents | where A in (w)":                           "reads Watchlist",
 		"let w = datatable(A: string)['a'] | take 1; DeviceEvents | where A in (w)":              "uses take",
 		"let w = datatable(A: string)['a'] | join Watchlist on A; DeviceEvents | where A in (w)": "uses join",
+		"DeviceEvents | extend X = (where A == 1 | project A)":                                   "reads where (line 1)",
 		"Watchlist | where A in (DeviceEvents | project A)":                                      "reads Watchlist (line 1)",
 
 		"":                                       "names no table that is known",

@@ -85,10 +85,11 @@ func TestUnbounded(t *testing.T) {
 		"let AlertInfo = datatable(A: string)['a']; AlertInfo":          nil,
 		"let DeviceEvents = DeviceEvents | where A == 1;\nDeviceEvents": {"DeviceEvents beside the query's own DeviceEvents (line 1)"},
 		"let a = AlertInfo;\nlet AlertInfo = a; AlertInfo":              {"AlertInfo beside the query's own AlertInfo (line 1)"},
-		"search":    {"search (line 1)"},
-		"union":     nil,
-		"find in":   {"find (line 1)"},
-		"find in (": {"find (line 1)"},
+		"search":         {"search (line 1)"},
+		"union":          nil,
+		"union union A*": {"union A* (line 1)"},
+		"find in":        {"find (line 1)"},
+		"find in (":      {"find (line 1)"},
 	} {
 		if diff := cmp.Diff(want, Parse(text).Unbounded()); diff != "" {
 			t.Errorf("%s\n(-want +got):\n%s", text, diff)

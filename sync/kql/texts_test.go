@@ -45,6 +45,9 @@ var awkward = []string{
 	"DeviceEvents // AlertInfo\n| where FileName in (@'C:\\', h\"AlertInfo\", ```\nAlertInfo | \" ```, ~~~ AlertInfo ~~~) // DeviceInfo",
 	`DeviceEvents | where ActionType == "a\"b|AlertInfo" or ActionType == @"a""AlertInfo"`,
 	`CallActivityEvents | where CallId == "1" | union DeviceTvmSoftwareInventory`,
+	`DeviceEvents | where FileName in (DeviceEvents | project FileName)`,
+	`let f = (x: string) { DeviceEvents | where FileName == x }; f("a") | project FileName`,
+	`DeviceEvents | mv-apply A = todynamic(AdditionalFields) on (where A.x == 1 | summarize N = count())`,
 	"\ufeffDeviceEvents\u00a0| where FileName == 'a'\u2028// AlertInfo",
 }
 
