@@ -211,12 +211,15 @@ func (s *kqlScope) operate(r *huntRel, op *kqlOp) error {
 		return s.project(r, op.items, op.name == "extend")
 	case "project-rename":
 		return s.rename(r, op.items)
-	case "project-away", "project-keep":
-		return s.pickColumns(r, op.items, op.name == "project-keep")
+	case "project-away", "project-keep", "project-reorder":
+		return s.pickColumns(r, op.items, op.name)
 	case "distinct":
 		return s.distinct(r, op.items)
 	case "count":
 		r.rows, r.cols = [][]any{{int64(len(r.rows))}}, []huntCol{{HuntColumn{"Count", "long"}, 0}}
+		return nil
+	case "getschema":
+		r.describe()
 		return nil
 	case "summarize":
 		return s.summarize(r, op)
@@ -336,9 +339,10 @@ func (s *kqlScope) rename(r *huntRel, items []kqlItem) error {
 	return nil
 }
 
-// pickColumns leaves the named columns out, or the others.
-func (s *kqlScope) pickColumns(r *huntRel, items []kqlItem, keep bool) error {
-	named := map[string]bool{}
+// pickColumns leaves the named columns out, or the others, or puts the named
+// ones first.
+func (s *kqlScope) pickColumns(r *huntRel, items []kqlItem, operator string) error {
+	named, rest := []huntCol{}, slices.Clone(r.cols)
 	for _, item := range items {
 		pattern := item.expr.text
 		if item.expr.kind == nodeStar {
@@ -346,14 +350,32 @@ func (s *kqlScope) pickColumns(r *huntRel, items []kqlItem, keep bool) error {
 		} else if item.expr.kind != nodeName || s.column(pattern) == nil {
 			return s.fail("Failed to resolve scalar expression named '%s'", pattern)
 		}
-		for _, c := range r.cols {
-			if ok, _ := path.Match(pattern, c.Name); ok {
-				named[c.Name] = true
+		rest = slices.DeleteFunc(rest, func(c huntCol) bool {
+			ok, _ := path.Match(pattern, c.Name)
+			if ok {
+				named = append(named, c)
 			}
-		}
+			return ok
+		})
 	}
-	r.cols = slices.DeleteFunc(slices.Clone(r.cols), func(c huntCol) bool { return named[c.Name] != keep })
+	switch operator {
+	case "project-away":
+		r.cols = rest
+	case "project-reorder":
+		r.cols = append(named, rest...)
+	default: // project-keep keeps the order too
+		r.cols = slices.DeleteFunc(slices.Clone(r.cols), func(c huntCol) bool { return !slices.Contains(named, c) })
+	}
 	return nil
+}
+
+// describe is getschema: a row for each column.
+func (r *huntRel) describe() {
+	r.rows = nil
+	for i, c := range r.cols {
+		r.rows = append(r.rows, []any{c.Name, int64(i), "System." + (&huntEncoder{older: true}).netType(c.Type), c.Type})
+	}
+	r.cols = []huntCol{{HuntColumn{"ColumnName", "string"}, 0}, {HuntColumn{"ColumnOrdinal", "int"}, 1}, {HuntColumn{"DataType", "string"}, 2}, {HuntColumn{"ColumnType", "string"}, 3}}
 }
 
 // sort orders rows by keys; equals keep their order.

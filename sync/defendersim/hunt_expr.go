@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
-	"time"
 )
 
 // A kqlExpr is an expression over the columns of a table, ready to run.
@@ -186,7 +185,8 @@ func allComparisons() map[string]func(a, b any) bool {
 		}
 	}
 	m := map[string]func(a, b any) bool{
-		"==": order(func(c int) bool { return c == 0 }), "<": order(func(c int) bool { return c < 0 }), "<=": order(func(c int) bool { return c <= 0 }),
+		"regex": text(false, matches),
+		"==":    order(func(c int) bool { return c == 0 }), "<": order(func(c int) bool { return c < 0 }), "<=": order(func(c int) bool { return c <= 0 }),
 		">": order(func(c int) bool { return c > 0 }), ">=": order(func(c int) bool { return c >= 0 }),
 		"=~":  text(false, strings.EqualFold),
 		"has": text(false, hasTerm), "contains": text(true, strings.Contains), "startswith": text(true, strings.HasPrefix), "endswith": text(true, strings.HasSuffix),
@@ -317,6 +317,9 @@ func (s *kqlScope) call(name string, args []*kqlExpr) (*kqlExpr, error) {
 		}
 		return f.do(values)
 	}}
+	if name == memberOf {
+		e.name = args[0].name + "_" + textOf(args[1].constant())
+	}
 	if f.typ == "" { // the type of its last argument but for bin
 		e.typ = args[len(args)-1].typ
 		if name == "bin" || name == "floor" {
@@ -336,80 +339,4 @@ func (s *kqlScope) packAll() *kqlExpr {
 		size = len(e.b)
 		return json.RawMessage(e.b)
 	}}
-}
-
-type kqlFunction struct {
-	min, max int // how many arguments
-	typ      string
-	do       func(args []any) any
-}
-
-var kqlFunctions = map[string]kqlFunction{
-	"not":        {1, 1, "bool", func(a []any) any { return a[0] != true }},
-	"isempty":    {1, 1, "bool", func(a []any) any { return textOf(a[0]) == "" }},
-	"isnotempty": {1, 1, "bool", func(a []any) any { return textOf(a[0]) != "" }},
-	"isnull":     {1, 1, "bool", func(a []any) any { return a[0] == nil }},
-	"isnotnull":  {1, 1, "bool", func(a []any) any { return a[0] != nil }},
-	"tostring":   {1, 1, "string", func(a []any) any { return textOf(a[0]) }},
-	"tolower":    {1, 1, "string", func(a []any) any { return strings.ToLower(textOf(a[0])) }},
-	"toupper":    {1, 1, "string", func(a []any) any { return strings.ToUpper(textOf(a[0])) }},
-	"strlen":     {1, 1, "long", func(a []any) any { return int64(len([]rune(textOf(a[0])))) }},
-	"strcat":     {1, 64, "string", func(a []any) any { return joined(a) }},
-	"hash":       {1, 2, "long", hashModulo},
-	"bin":        {2, 2, "", func(a []any) any { return binOf(a[0], a[1]) }},
-	"floor":      {2, 2, "", func(a []any) any { return binOf(a[0], a[1]) }},
-	"startofday": {1, 1, "datetime", func(a []any) any { return binOf(a[0], timespan(24*time.Hour/100)) }},
-	"iff":        {3, 3, "", choose},
-	"iif":        {3, 3, "", choose},
-	"coalesce":   {1, 64, "", firstValue},
-	"todatetime": {1, 1, "datetime", func(a []any) any { return converted("datetime", textOf(a[0])) }},
-	"totimespan": {1, 1, "timespan", func(a []any) any { return converted("timespan", textOf(a[0])) }},
-	"tolong":     {1, 1, "long", func(a []any) any { return converted("long", textOf(a[0])) }},
-	"toint":      {1, 1, "int", func(a []any) any { return converted("int", textOf(a[0])) }},
-	"todouble":   {1, 1, "real", func(a []any) any { return converted("real", textOf(a[0])) }},
-}
-
-func joined(a []any) string {
-	var b strings.Builder
-	for _, v := range a {
-		b.WriteString(textOf(v))
-	}
-	return b.String()
-}
-
-func hashModulo(a []any) any {
-	h := hashOf(a[0])
-	if len(a) == 2 {
-		n, _ := a[1].(int64)
-		if n <= 0 {
-			return nil
-		}
-		return h % n
-	}
-	return h
-}
-
-func choose(a []any) any {
-	if a[0] == true {
-		return a[1]
-	}
-	return a[2]
-}
-
-func firstValue(a []any) any {
-	for _, v := range a {
-		if v != nil && v != "" {
-			return v
-		}
-	}
-	return nil
-}
-
-// converted reads a text as a type; null when it is none.
-func converted(typ, text string) any {
-	v, err := typedLiteral(typ, text)
-	if err != nil {
-		return nil
-	}
-	return v
 }

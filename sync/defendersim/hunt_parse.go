@@ -205,7 +205,7 @@ func (p *kqlParser) operator() (op kqlOp, err error) {
 		var e *kqlNode
 		e, err = p.or()
 		op.items = []kqlItem{{expr: e}}
-	case "project", "extend", "distinct", "project-rename", "project-away", "project-keep":
+	case "project", "extend", "distinct", "project-rename", "project-away", "project-keep", "project-reorder":
 		op.items, err = p.items()
 	case "summarize":
 		if !p.is("by") {
@@ -214,7 +214,7 @@ func (p *kqlParser) operator() (op kqlOp, err error) {
 		if err == nil && p.accept("by") {
 			op.by, err = p.items()
 		}
-	case "count":
+	case "count", "getschema":
 	case "take", "limit":
 		op.name = "take"
 		op.count, err = p.or()
@@ -332,8 +332,11 @@ func (p *kqlParser) comparison() (*kqlNode, error) {
 		p.next()
 		list, err := p.list(bare == "between")
 		return &kqlNode{kind: nodeOperator, text: op, args: append([]*kqlNode{left}, list...)}, err
-	case kqlComparisons[op] != nil:
+	case op == "matches" && p.tokens[1].text == "regex":
 		p.next()
+		fallthrough
+	case kqlComparisons[op] != nil:
+		op = p.next().text
 		right, err := p.sum()
 		return &kqlNode{kind: nodeOperator, text: op, args: []*kqlNode{left, right}}, err
 	}
@@ -372,7 +375,22 @@ func (p *kqlParser) unary() (*kqlNode, error) {
 		return &kqlNode{kind: nodeOperator, text: "-", args: []*kqlNode{{kind: nodeLiteral, val: int64(0), typ: "long"}, e}}, err
 	}
 	p.accept("+")
-	return p.primary()
+	e, err := p.primary()
+	for err == nil {
+		member := &kqlNode{kind: nodeLiteral, typ: "string"}
+		switch {
+		case p.accept("."):
+			member.val, err = p.name()
+		case p.accept("["):
+			if member, err = p.or(); err == nil {
+				err = p.expect("]")
+			}
+		default:
+			return e, nil
+		}
+		e = &kqlNode{kind: nodeCall, text: memberOf, args: []*kqlNode{e, member}}
+	}
+	return nil, err
 }
 
 func (p *kqlParser) primary() (*kqlNode, error) {
