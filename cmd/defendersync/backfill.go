@@ -67,6 +67,9 @@ func (a *app) backfill(ctx context.Context, stream string, f backfillFlags) erro
 	}
 	defer s.close()
 	if f.plan {
+		if err := s.recall(ctx); err != nil {
+			return err
+		}
 		plans := s.worker.PlanBackfill(ctx, r)
 		show.finish()
 		return a.printPlans(ctx, c, plans)
@@ -101,27 +104,28 @@ func (c *config) backfillRequest(stream string, f backfillFlags, now time.Time) 
 			return r, usageErrorf("%s cannot be backfilled: %w", stream, err)
 		}
 	}
-	return r, c.spare(f.budget)
+	return r, c.spare(f.budget, stream)
 }
 
-// spare leaves only a part of each tenant's share to use.
-func (c *config) spare(budget string) error {
+// spare leaves only a part of each tenant's share to use. What that leaves has
+// to be enough for the stream.
+func (c *config) spare(budget, stream string) error {
 	if budget == "" {
 		return nil
 	}
 	var part share
 	if part.setText(budget) != nil && part.setText(budget+"%") != nil {
-		return usageErrorf("--budget: %q is not a percentage from 1 to 100, such as 50%%", budget)
+		return usageErrorf("--budget: %q is not a percentage from 1 to 100, such as 50%%", clip(budget))
 	}
 	for i := range c.Tenants {
-		l := &c.Tenants[i].Limits
-		l.Share *= part
-		least := min(l.incidents().PerMinute, l.incidents().PerHour)
-		if c.Streams.hunts() {
-			least = min(least, l.hunting().PerMinute)
+		t := &c.Tenants[i]
+		t.Limits.Share *= part
+		least := min(t.Limits.incidents().PerMinute, t.Limits.incidents().PerHour)
+		if hunts(stream) {
+			least = t.Limits.hunting().PerMinute
 		}
 		if least < 1 {
-			return usageErrorf("--budget: %s leaves tenant %s less than one call; allow more", budget, c.Tenants[i].Name)
+			return usageErrorf("--budget: %s leaves tenant %s less than one call; allow more", budget, t.Name)
 		}
 	}
 	return nil

@@ -31,7 +31,7 @@ func checkHunting(c *config, d *decoder, now time.Time) {
 		streams[stream] = i
 		h.check(c)
 	}
-	if !c.Streams.hunts() {
+	if len(c.Streams.Hunting) == 0 { // those that are disabled count: `query --check` asks for them, too
 		return
 	}
 	for i, t := range c.Tenants {

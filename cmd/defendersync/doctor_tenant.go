@@ -81,9 +81,7 @@ func (e *tenantExam) newClient(ctx context.Context, cfg defender.Config, f callF
 		return nil, err
 	}
 	// A database that cannot say so stops the first call, in count.
-	if until, err := f.blocked(e.db.Store, ctx, cfg.TenantID); err == nil && until.After(time.Now()) {
-		client.CloseUntil(until, "the service asked an earlier run to wait until "+until.UTC().Format(time.RFC3339))
-	}
+	_ = f.close(ctx, e.db.Store, cfg.TenantID, client)
 	return client, nil
 }
 
@@ -92,10 +90,8 @@ func (e *tenantExam) newClient(ctx context.Context, cfg defender.Config, f callF
 func (e *tenantExam) count(ctx context.Context, cfg *defender.Config, f callFamily) {
 	record(cfg, e.db.Store, f)
 	put := cfg.OnCall
-	recent, err := e.db.RecentCalls(ctx, cfg.TenantID, f.name, time.Now().Add(-time.Hour))
-	for _, c := range recent {
-		cfg.Seed = append(cfg.Seed, slices.Repeat([]time.Time{c.Second}, c.Calls)...)
-	}
+	recent, err := f.recent(ctx, e.db.Store, cfg.TenantID)
+	cfg.Seed = recent
 	cfg.OnCall = func(ctx context.Context, at time.Time) error {
 		failed := err
 		if failed == nil {

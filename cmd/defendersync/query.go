@@ -52,7 +52,7 @@ func (a *app) checkQuery(ctx context.Context, name, tenant string) error {
 	if stream == "" {
 		return usageErrorf("there is no %q under streams.hunting: there are %s", clip(name), orNone(c.huntLabels()))
 	}
-	if _, err := c.choose(tenant, []string{stream}); err != nil {
+	if _, err := c.choose(tenant, nil); err != nil {
 		return err
 	}
 	log, err := a.logger()
@@ -64,6 +64,9 @@ func (a *app) checkQuery(ctx context.Context, name, tenant string) error {
 		return err
 	}
 	defer s.close()
+	if err := s.recall(ctx); err != nil {
+		return err
+	}
 	checks := s.worker.CheckQuery(ctx, tenant, stream)
 	for _, q := range checks {
 		if err := printCheck(a.stdout, q); err != nil {
@@ -77,11 +80,13 @@ func (a *app) checkQuery(ctx context.Context, name, tenant string) error {
 }
 
 // huntNamed is the stream of the entry that a person calls by its name, its
-// table's or its stream's; "" for none.
+// table's or its stream's; "" for none. The entry is enabled for it: whoever
+// writes a new one may want to see it checked before it runs.
 func (c *config) huntNamed(name string) string {
 	stream := defsync.HuntingStream(strings.TrimPrefix(name, defsync.HuntingStream("")))
 	for i := range c.Streams.Hunting {
 		if h := &c.Streams.Hunting[i]; defsync.HuntingStream(h.label()) == stream {
+			h.Enabled = true
 			return stream
 		}
 	}

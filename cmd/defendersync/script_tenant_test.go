@@ -34,16 +34,24 @@ tenants:
     credential: {client_secret: "${SIM_SECRET}"}
     api: ${API:-graph}
     endpoints: {login: "${SIM_URL}", graph: "${SIM_URL}", defender: "${SIM_URL}"}
-    limits: {incidents_per_minute: 10000, incidents_per_hour: 10000}
+    limits: {incidents_per_minute: 10000, incidents_per_hour: 10000, hunting_per_minute: "${HUNTS:-10000}"}
 streams:
   defaults: {schedule: "@every 1s", start: 180d, overlap: 10m, settle: 1s}
+  incidents: {enabled: "${LISTS:-true}"}
+  alerts: {enabled: "${LISTS:-true}"}
+  hunting:
+    - {table: DeviceProcessEvents, start: 30d, enabled: "${HUNTING:-false}", columns: {drop: [AccountSid], hash: [AccountUpn]}}
+    - {table: AlertEvidence, start: "${EVIDENCE:-30d}", enabled: "${HUNTING:-false}"}
+    - {table: DeviceTvmSoftwareVulnerabilities, schedule: "@daily", enabled: "${HUNTING:-false}"}
+    - {name: encoded_powershell, query: "${QUERY:-DeviceProcessEvents | where ProcessCommandLine contains '-enc'}", mode: "${MODE:-events}",
+       time_column: Timestamp, key: [DeviceId, Timestamp, "${KEY:-ReportId}"], start: 30d, enabled: "${HUNTING:-false}"}
 `
 
 // stage is what one script has set up around the command.
 type stage struct {
 	t   testing.TB
 	sim *defendersim.Sim
-	bg  *exec.Cmd // the background command that was sent a signal
+	bg  []*exec.Cmd // the background commands that were sent a signal, or remembered
 }
 
 func stageOf(ts *testscript.TestScript) *stage { return ts.Value("stage").(*stage) }
@@ -61,11 +69,13 @@ func stageOf(ts *testscript.TestScript) *stage { return ts.Value("stage").(*stag
 //	await URL                  waits until URL answers 200
 //	called N                   waits until the tenant has had N calls
 //	signal NAME                sends a signal to the one background command
-//	exited CODE                checks how it ended, after wait
+//	remember                   keeps the background commands in mind
+//	exited CODE                checks how they ended, after wait
 func tenantCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"tenant": cmdTenant, "sim": cmdSim, "database": cmdDatabase, "hold": cmdHold, "reader": cmdReader, "newer": cmdNewer, "port": cmdPort,
 		"room": cmdRoom, "await": cmdAwait, "called": cmdCalled, "signal": cmdSignal, "exited": cmdExited,
+		"remember": func(ts *testscript.TestScript, _ bool, _ []string) { stageOf(ts).bg = ts.BackgroundCmds() },
 	}
 }
 
@@ -77,7 +87,7 @@ func cmdTenant(ts *testscript.TestScript, _ bool, args []string) {
 		incidents = n
 	}
 	world := defendersim.NewWorld(defendersim.WorldOptions{Seed: 7, Incidents: incidents})
-	sim := defendersim.New(defendersim.Options{World: world})
+	sim := defendersim.New(defendersim.Options{World: world, Hunting: world.DemoHunting(1)})
 	server := httptest.NewServer(sim)
 	ts.Defer(func() {
 		server.CloseClientConnections() // a stalled answer would hold Close up
@@ -98,6 +108,7 @@ func cmdTenant(ts *testscript.TestScript, _ bool, args []string) {
 //	sim secret TEXT    makes another secret the right one
 //	sim poison         makes the alerts of one incident unreadable
 //	sim heal           makes them readable again
+//	sim late N         tells of N processes of the last days only now
 //	sim stall          answers no API call any more, and counts from none
 func cmdSim(ts *testscript.TestScript, _ bool, args []string) {
 	sim := stageOf(ts).sim
@@ -116,11 +127,28 @@ func cmdSim(ts *testscript.TestScript, _ bool, args []string) {
 		sim.Poison(victim, true)
 	case "heal":
 		sim.Heal(victim)
+	case "late":
+		n, err := strconv.Atoi(args[1])
+		ts.Check(err)
+		late(sim, n)
 	case "stall":
 		sim.ForgetRequests()
 		sim.Inject(defendersim.Fault{Kind: defendersim.FaultSlow, Delay: time.Hour})
 	default:
 		ts.Fatalf("sim does not know %q", args[0])
+	}
+}
+
+// late adds events with times before those that are there already.
+func late(sim *defendersim.Sim, n int) {
+	const table = "DeviceProcessEvents"
+	h := sim.Hunting()
+	rows := h.Rows(table, time.Now())
+	for i := range n {
+		row := rows[len(rows)-1-i]
+		row.Values = slices.Clone(row.Values)
+		row.Ticks -= int64(50 * time.Hour / 100)
+		h.AddRows(table, row)
 	}
 }
 
@@ -229,15 +257,17 @@ func cmdSignal(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%d background commands, want 1", len(running))
 	}
 	signals := map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL}
-	stageOf(ts).bg = running[0]
+	stageOf(ts).bg = running
 	ts.Check(running[0].Process.Signal(signals[args[0]]))
 }
 
 func cmdExited(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	if got := stageOf(ts).bg.ProcessState.ExitCode(); got != want {
-		ts.Fatalf("it ended with exit %d, want %d", got, want)
+	for _, cmd := range stageOf(ts).bg {
+		if got := cmd.ProcessState.ExitCode(); got != want {
+			ts.Fatalf("%s ended with exit %d, want %d", strings.Join(cmd.Args, " "), got, want)
+		}
 	}
 }
 

@@ -74,6 +74,31 @@ func newSession(ctx context.Context, c *config, db *database, o sessionOptions) 
 	return s, err
 }
 
+// recall tells the clients what is on record of calls and waits. A worker that
+// takes a tenant does so by itself; this is for calls without the lease.
+func (s *session) recall(ctx context.Context) error {
+	for _, t := range s.tenants {
+		for _, of := range []struct {
+			client any
+			family callFamily
+		}{{t.Source, incidentCalls()}, {t.Hunter, huntingCalls()}} {
+			client, ok := of.client.(limited)
+			if !ok {
+				continue
+			}
+			calls, err := of.family.recent(ctx, s.db.Store, t.ID)
+			if err != nil {
+				return err
+			}
+			client.Seed(calls)
+			if err := of.family.close(ctx, s.db.Store, t.ID, client); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (s *session) close() { s.db.close(s.log) }
 
 // status is what `status` and /api/status show.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"defendersync/store"
@@ -100,6 +101,32 @@ func incidentCalls() callFamily {
 
 func huntingCalls() callFamily {
 	return callFamily{defsync.HuntFamily, (*store.Store).BlockHunting, (*store.Store).HuntingBlockedUntil}
+}
+
+// recent are the calls of the last hour on record, by their seconds.
+func (f callFamily) recent(ctx context.Context, s *store.Store, tenantID string) ([]time.Time, error) {
+	recorded, err := s.RecentCalls(ctx, tenantID, f.name, time.Now().Add(-time.Hour))
+	var calls []time.Time
+	for _, c := range recorded {
+		calls = append(calls, slices.Repeat([]time.Time{c.Second}, c.Calls)...)
+	}
+	return calls, err
+}
+
+// limited is a client that can be told what others have called.
+type limited interface {
+	Seed(calls []time.Time)
+	CloseUntil(until time.Time, message string)
+}
+
+// close lets no call through that comes before a wait is over that the service
+// asked for.
+func (f callFamily) close(ctx context.Context, s *store.Store, tenantID string, client limited) error {
+	until, err := f.blocked(s, ctx, tenantID)
+	if err == nil && until.After(time.Now()) {
+		client.CloseUntil(until, "the service asked an earlier run to wait until "+until.UTC().Format(time.RFC3339))
+	}
+	return err
 }
 
 // record makes a client put its calls on record, and the waits that the service
