@@ -14,6 +14,10 @@ import (
 func kqlTenant(t *testing.T) *tenant {
 	t.Helper()
 	c := newClock()
+	return serve(t, defendersim.Options{Hunting: kqlTables(t), World: defendersim.NewWorld(defendersim.WorldOptions{Incidents: 1, Now: c.Now})})
+}
+
+func kqlTables(t testing.TB) *defendersim.HuntTables {
 	h := defendersim.NewHunting()
 	h.AddTable(defendersim.HuntTable{Name: "E", Time: "Timestamp", Columns: []defendersim.HuntColumn{{"Timestamp", "datetime"}, {"Host", "string"}, {"N", "long"}, {"Ok", "bool"}, {"Cmd", "string"}}})
 	add := func(clockTime, host string, n any, ok any, cmd string) {
@@ -30,7 +34,7 @@ func kqlTenant(t *testing.T) *tenant {
 	add("10:00:00.0000001", "c", int64(-4), true, "encoded")
 	h.AddTable(defendersim.HuntTable{Name: "Soft", Columns: []defendersim.HuntColumn{{"Name", "string"}, {"Tags", "dynamic"}}})
 	h.AddRows("Soft", defendersim.HuntRow{Values: []any{"x", json.RawMessage(`["t"]`)}}, defendersim.HuntRow{Values: []any{"y"}})
-	return serve(t, defendersim.Options{Hunting: h, World: defendersim.NewWorld(defendersim.WorldOptions{Incidents: 1, Now: c.Now})})
+	return h
 }
 
 // TestKQL asks in all the ways; rows are compared without regard to order,
