@@ -15,3 +15,6 @@ func OpenWith(ctx context.Context, url string, change func(*pgxpool.Config)) (*S
 	change(config)
 	return openPool(ctx, config)
 }
+
+// LimitIndex makes r write its index to a file from n rows on.
+func LimitIndex(r *HuntRows, n int) { r.index.limit = n }

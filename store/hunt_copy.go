@@ -3,6 +3,8 @@ package store
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,7 +73,7 @@ func appendTime(dst []byte, at time.Time) []byte {
 	return binary.BigEndian.AppendUint64(dst, uint64(at.Sub(epoch).Microseconds()))
 }
 
-// oids of the types that a field may have, to read it back.
+// kindOIDs are the types that a field may have, to read it back.
 var kindOIDs = map[huntKind]uint32{
 	kindBoolean: pgtype.BoolOID, kindInteger: pgtype.Int4OID, kindBigint: pgtype.Int8OID, kindNumeric: pgtype.NumericOID,
 	kindDouble: pgtype.Float8OID, kindText: pgtype.TextOID, kindUUID: pgtype.UUIDOID, kindInterval: pgtype.IntervalOID,
@@ -89,31 +91,37 @@ func (l *loader) refused(e huntEntry, reason error) Quarantined {
 	}
 	types := pgtype.NewMap()
 	row := map[string]any{}
-	take := func(name string, kind huntKind) {
+	columns := append(slices.Clone(l.rows.shapes[e.shape].columns), shapeColumn{served: "extra", kind: kindJSON})
+	for _, c := range columns {
 		n := int32(binary.BigEndian.Uint32(body))
-		body = body[4:]
-		if n < 0 {
-			return
+		if body = body[4:]; n >= 0 {
+			row[c.served] = fieldValue(types, c.kind, body[:n])
+			body = body[n:]
 		}
-		field := body[:n]
-		body = body[n:]
-		t, _ := types.TypeForOID(kindOIDs[kind])
-		value, err := t.Codec.DecodeDatabaseSQLValue(types, t.OID, pgtype.BinaryFormatCode, field)
-		if err != nil {
-			value = fmt.Sprintf("%x", field)
-		}
-		if text, ok := value.([]byte); ok {
-			value = string(text)
-		}
-		row[name] = value
 	}
-	for _, c := range l.rows.shapes[e.shape].columns {
-		take(c.served, c.kind)
-	}
-	take("extra", kindJSON)
-	q.Payload, err = json.Marshal(row, json.Deterministic(true))
-	if err != nil {
+	if q.Payload, err = json.Marshal(row, json.Deterministic(true)); err != nil {
 		q.Reason += "; and it could not be written down: " + err.Error()
 	}
 	return q
+}
+
+// fieldValue reads back what appendValue wrote, as JSON has it; in hexadecimal
+// digits where that fails.
+func fieldValue(types *pgtype.Map, kind huntKind, field []byte) any {
+	t, _ := types.TypeForOID(kindOIDs[kind])
+	value, err := t.Codec.DecodeDatabaseSQLValue(types, t.OID, pgtype.BinaryFormatCode, field)
+	if err != nil {
+		return fmt.Sprintf("%x", field)
+	}
+	switch v := value.(type) {
+	case []byte:
+		return string(v)
+	case time.Time:
+		return v.UTC()
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return fmt.Sprint(v)
+		}
+	}
+	return value
 }

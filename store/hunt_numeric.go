@@ -65,8 +65,11 @@ func parseDecimal(text []byte) (d decimal, ok bool) {
 
 // whole returns the number where it is a whole one that 64 bits hold.
 func (d decimal) whole() (int64, bool) {
+	if len(d.digits) == 0 {
+		return 0, true
+	}
 	if len(d.digits) > d.point || d.point > 19 {
-		return 0, len(d.digits) == 0
+		return 0, false
 	}
 	text := make([]byte, 0, 20)
 	if d.negative {

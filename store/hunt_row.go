@@ -75,7 +75,7 @@ func tagOf(name string) [8]byte {
 	return [8]byte(sum[:8])
 }
 
-// extraName is the column of what has none, as a tag.
+// extraTag is the tag of the column of what has none.
 var extraTag = tagOf("extra")
 
 // huntRow encodes one row after the other in the same memory.
@@ -88,6 +88,7 @@ type huntRow struct {
 	tokens []token
 	room   []byte // of texts with escapes
 	extra  []byte // the object under way
+	mixed  []byte // what is digested
 	digest hash.Hash
 	sum    []byte
 }
@@ -128,21 +129,17 @@ func (r *huntRow) read(spec *HuntSpec, shape *huntShape, values [][]byte) {
 // the identity of a whole row: a column that comes to the source is empty in
 // every row that was there before.
 func (r *huntRow) identify(shape *huntShape) {
-	r.digest.Reset()
+	r.mixed = r.mixed[:0]
 	for _, i := range shape.key {
 		t := r.tokens[i]
 		if shape.whole && t.empty() {
 			continue
 		}
-		c := &shape.columns[i]
-		var head [8 + 1 + 8]byte
-		copy(head[:8], c.tag[:])
-		head[8] = t.kind
-		binary.BigEndian.PutUint64(head[9:], uint64(len(t.text)))
-		r.digest.Write(head[:])
-		r.digest.Write(t.text)
+		r.mixed = append(append(r.mixed, shape.columns[i].tag[:]...), t.kind)
+		r.mixed = binary.BigEndian.AppendUint64(r.mixed, uint64(len(t.text)))
+		r.mixed = append(r.mixed, t.text...)
 	}
-	r.sum = r.digest.Sum(r.sum[:0])
+	r.digestMixed()
 	copy(r.key[:], r.sum)
 	if shape.timed {
 		var at [8]byte
@@ -172,7 +169,7 @@ func floorDiv(a, b int64) int64 {
 // column without values changes nothing.
 func (r *huntRow) fields(spec *HuntSpec, shape *huntShape, values [][]byte, rest []HuntExtra) {
 	r.body, r.extra = r.body[:0], append(r.extra[:0], '{')
-	r.digest.Reset()
+	r.mixed = r.mixed[:0]
 	for i := range shape.columns {
 		c, t := &shape.columns[i], r.tokens[i]
 		begin := len(r.body)
@@ -193,7 +190,7 @@ func (r *huntRow) fields(spec *HuntSpec, shape *huntShape, values [][]byte, rest
 		r.body = append(append(r.body, jsonbVersion), r.extra...)
 	}
 	r.mix(&extraTag, r.body[begin:])
-	r.sum = r.digest.Sum(r.sum[:0])
+	r.digestMixed()
 	copy(r.hash[:], r.sum)
 }
 
@@ -202,8 +199,14 @@ func (r *huntRow) mix(tag *[8]byte, field []byte) {
 	if field[0]&0x80 != 0 {
 		return
 	}
-	r.digest.Write(tag[:])
-	r.digest.Write(field)
+	r.mixed = append(append(r.mixed, tag[:]...), field...)
+}
+
+// digestMixed sets sum.
+func (r *huntRow) digestMixed() {
+	r.digest.Reset()
+	r.digest.Write(r.mixed)
+	r.sum = r.digest.Sum(r.sum[:0])
 }
 
 // misfit puts a value that its column cannot hold into extra, as served.

@@ -28,7 +28,9 @@ func (t token) empty() bool { return t.kind == isNull || t.kind == isString && l
 // tokenOf reads raw. A string is as PostgreSQL can hold it, see [CleanText]; it
 // lies in raw, or where something had to be replaced at the end of *room.
 func tokenOf(raw []byte, room *[]byte) token {
-	raw = bytes.TrimSpace(raw)
+	if len(raw) > 0 && (raw[0] <= ' ' || raw[len(raw)-1] <= ' ') {
+		raw = bytes.TrimSpace(raw)
+	}
 	switch {
 	case len(raw) == 0 || string(raw) == "null":
 		return token{}

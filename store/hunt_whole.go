@@ -19,87 +19,89 @@ type storedRow struct {
 	hash [16]byte
 }
 
-// wholeChunk is what one go through some of both has found.
-type wholeChunk struct {
-	fresh, changed, gone []huntEntry // gone have a key only
+// merger goes through a result and what is stored at once.
+type merger struct {
+	next func() (huntEntry, error, bool)
+	row  huntEntry // of the result: the one that comes next
+	more bool      // there is one
+	err  error
+
+	page  []storedRow // of what is stored
+	last  bool        // nothing is stored behind page
+	after rowKey      // the last row stored that was gone through
+
+	fresh, changed, gone []huntEntry // what was found since the last write; of those gone, the key
+	same                 int64
 	bytes                int
 }
-
-func (c *wholeChunk) len() int { return len(c.fresh) + len(c.changed) + len(c.gone) }
 
 // loadWhole makes the table's rows of the tenant those of the result.
 func (l *loader) loadWhole(ctx context.Context) error {
 	next, stop := iter.Pull2(l.rows.spec.rows(l.rows.index.sorted()))
 	defer stop()
-	var after rowKey
-	first := true
-	e, err, more := next()
-	for {
-		page, last, err2 := l.page(ctx, after, first)
-		if err2 != nil {
-			return err2
-		}
-		var chunk wholeChunk
-		flush := func() error {
-			defer func() { chunk = wholeChunk{} }()
-			return l.apply(ctx, &chunk)
-		}
-		for {
-			if err != nil {
-				return err
-			}
-			order := 0
-			switch {
-			case len(page) == 0 && (!last || !more):
-				order = 2 // done with the page
-			case len(page) == 0:
-				order = -1
-			case !more:
-				order = 1
-			default:
-				order = bytes.Compare(e.key[:], page[0].key[:])
-			}
-			if order == 2 {
-				break
-			}
-			switch {
-			case order > 0:
-				chunk.gone = append(chunk.gone, huntEntry{key: page[0].key})
-			case order < 0:
-				chunk.fresh = append(chunk.fresh, e)
-				chunk.bytes += int(e.size)
-			case e.hash == page[0].hash:
-				l.w.counts.Unchanged++
-			default:
-				chunk.changed = append(chunk.changed, e)
-				chunk.bytes += int(e.size)
-			}
-			if order >= 0 {
-				after, first = page[0].key, false
-				page = page[1:]
-			}
-			if order <= 0 {
-				e, err, more = next()
-			}
-			if chunk.len() >= chunkRows || chunk.bytes >= chunkBytes {
-				if err := flush(); err != nil {
-					return err
-				}
-			}
-		}
-		if err := flush(); err != nil {
+	m := &merger{next: next}
+	m.advance()
+	for first := true; !m.last; first = false {
+		if err := l.readPage(ctx, m, first); err != nil {
 			return err
 		}
-		if last {
-			return nil
+		for m.step() {
+			if len(m.fresh)+len(m.changed)+len(m.gone) < chunkRows && m.bytes < chunkBytes {
+				continue
+			}
+			if err := l.writeFound(ctx, m); err != nil {
+				return err
+			}
+		}
+		if m.err != nil {
+			return m.err
+		}
+		if err := l.writeFound(ctx, m); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
-// page reads some of the rows that are valid now, from behind after on. What is
-// written meanwhile lies before the page, or in its place: last says that none
-// comes after it.
-func (l *loader) page(ctx context.Context, after rowKey, first bool) (page []storedRow, last bool, err error) {
+func (m *merger) advance() { m.row, m.err, m.more = m.next() }
+
+// step looks at one row of either side or of both, and reports false at the end
+// of the page. Behind the last page is all that is left of the result.
+func (m *merger) step() bool {
+	if m.err != nil || len(m.page) == 0 && !(m.last && m.more) {
+		return false
+	}
+	order := 1
+	switch {
+	case len(m.page) == 0:
+		order = -1
+	case m.more:
+		order = bytes.Compare(m.row.key[:], m.page[0].key[:])
+	}
+	switch {
+	case order > 0:
+		m.gone = append(m.gone, huntEntry{key: m.page[0].key})
+	case order < 0:
+		m.fresh = append(m.fresh, m.row)
+		m.bytes += int(m.row.size)
+	case m.row.hash == m.page[0].hash:
+		m.same++
+	default:
+		m.changed = append(m.changed, m.row)
+		m.bytes += int(m.row.size)
+	}
+	if order >= 0 {
+		m.after, m.page = m.page[0].key, m.page[1:]
+	}
+	if order <= 0 {
+		m.advance()
+	}
+	return true
+}
+
+// readPage reads some of the rows that are valid now, from behind those gone
+// through on. What was written meanwhile is not among them.
+func (l *loader) readPage(ctx context.Context, m *merger, first bool) error {
 	const pageRows = 10_000
 	const read = `
 		SELECT row_key, row_hash
@@ -107,44 +109,33 @@ func (l *loader) page(ctx context.Context, after rowKey, first bool) (page []sto
 		WHERE tenant_id = $1 AND (row_key > $2 OR $3) AND %s
 		ORDER BY row_key
 		LIMIT $4`
-	sql := fmt.Sprintf(read, l.table, l.valid())
-	rows, err := l.w.tx.Query(ctx, sql, l.c.Lease.TenantID, [16]byte(after), first, pageRows)
+	sql := fmt.Sprintf(read, l.table, l.rows.spec.present())
+	rows, err := l.w.tx.Query(ctx, sql, l.c.Lease.TenantID, [16]byte(m.after), first, pageRows)
 	if err != nil {
-		return nil, false, err
+		return err
 	}
-	page, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (s storedRow, err error) {
+	m.page, err = pgx.AppendRows(m.page[:0], rows, func(row pgx.CollectableRow) (s storedRow, err error) {
 		err = row.Scan((*[16]byte)(&s.key), &s.hash)
 		return s, err
 	})
-	return page, len(page) < pageRows, err
+	m.last = len(m.page) < pageRows
+	return err
 }
 
-// valid is the condition for the rows that are the present.
-func (l *loader) valid() string {
-	if l.rows.spec.Mode == HuntSnapshot {
-		return "valid_to IS NULL"
-	}
-	return "true"
-}
-
-// apply writes what was found.
-func (l *loader) apply(ctx context.Context, c *wholeChunk) error {
-	if err := l.end(ctx, c.gone); err != nil {
+// writeFound writes what was found, and forgets it.
+func (l *loader) writeFound(ctx context.Context, m *merger) error {
+	l.w.counts.Unchanged += m.same
+	if err := l.end(ctx, m.gone); err != nil {
 		return err
 	}
-	if err := l.write(ctx, c.fresh, &l.w.counts.Inserted); err != nil {
+	if err := l.write(ctx, m.fresh, &l.w.counts.Inserted); err != nil {
 		return err
 	}
-	return l.guarded(ctx, c.changed, func(part []huntEntry) error {
-		if err := l.end(ctx, part); err != nil {
-			return err
-		}
-		if err := l.copyRows(ctx, part); err != nil {
-			return err
-		}
-		l.w.counts.Updated += int64(len(part))
-		return nil
-	})
+	if err := l.rewrite(ctx, m.changed); err != nil {
+		return err
+	}
+	m.fresh, m.changed, m.gone, m.same, m.bytes = m.fresh[:0], m.changed[:0], m.gone[:0], 0, 0
+	return nil
 }
 
 // end takes rows out of the present.
@@ -155,7 +146,7 @@ func (l *loader) end(ctx context.Context, rows []huntEntry) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	if l.rows.spec.Mode == HuntReplace {
+	if l.rows.spec.Mode != HuntSnapshot {
 		_, err := l.w.tx.Exec(ctx, fmt.Sprintf(remove, l.table), l.c.Lease.TenantID, keysOf(rows))
 		return err
 	}

@@ -1,0 +1,288 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"defendersync/migrations"
+	"defendersync/store"
+	"defendersync/store/storetest"
+)
+
+func TestSnakeCase(t *testing.T) {
+	for in, want := range map[string]string{
+		"lastUpdateDateTime": "last_update_date_time", "SHA256": "sha256", "InitiatingProcessSHA1": "initiating_process_sha1",
+		"RemoteIP": "remote_ip", "OSPlatform": "os_platform", "IsAzureADJoined": "is_azure_ad_joined", "LogonID": "logon_id", "LogonId": "logon_id",
+		"encoded_powershell": "encoded_powershell", "DeviceTvmSoftwareVulnerabilitiesKB": "device_tvm_software_vulnerabilities_kb",
+		"MD5Hash": "md5_hash", "count_": "count_", "a b-c": "a_b_c", "ÜberName": "über_name", "": "", "X": "x", "AADSignInEventsBeta": "aad_sign_in_events_beta",
+		"ProcessId2Of3": "process_id2_of3", "GraphAPIAuditEvents": "graph_api_audit_events",
+	} {
+		if got := store.SnakeCase(in); got != want {
+			t.Errorf("SnakeCase(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+// Names that meet, names of our own, and names that nobody should give a column.
+func TestHuntColumnNames(t *testing.T) {
+	h := newHunter(t, store.HuntSpec{AutoMigrate: true})
+	evil := "it's \\ a \"name\"\n-- +goose Down\nDROP TABLE x;"
+	long := strings.Repeat("VeryLong", 12)
+	cols := columns("LogonId", "Int64", "LogonID", "Int64", "TenantId", "String", "RowKey", "String", "Extra", "Object", "ValidFrom", "DateTime",
+		evil, "String", long, "String", long+"er", "String", "", "String", "user", "String", "Twice", "String", "Twice", "String")
+	h.answer(cols, row{"LogonId": "1", "LogonID": "2", "TenantId": `"theirs"`, "RowKey": `"k"`, "Extra": `{}`, evil: `"e"`, long: `"l"`, long + "er": `"m"`, "": `"none"`, "user": `"u"`, "Twice": `"t"`})
+	h.want(`SELECT logon_id, logon_id_2, tenant_id::text, tenant_id_2, row_key_2, extra_2::text, extra IS NULL, "column", "user", twice FROM hunting.device_events`,
+		"1 2 "+tenant+" theirs k {} true none u t")
+	h.want(`SELECT col_description('hunting.device_events'::regclass, attnum) FROM pg_attribute WHERE attrelid = 'hunting.device_events'::regclass
+		AND attname IN ('logon_id_2', 'tenant_id_2', 'valid_from') ORDER BY attname`, "LogonID", "TenantId", "ValidFrom")
+	h.want(`SELECT count(*) FROM pg_attribute WHERE attrelid = 'hunting.device_events'::regclass AND attnum > 0 AND attname <> 'column'
+		AND col_description(attrelid, attnum) IS NULL`, "0")
+	if got := h.query(`SELECT served_name FROM sync.hunting_columns WHERE served_name LIKE 'it%'`); !slices.Equal(got, []string{evil}) {
+		t.Errorf("served name %q", got)
+	}
+	h.want(`SELECT col_description('hunting.device_events'::regclass, attnum) FROM pg_attribute WHERE attrelid = 'hunting.device_events'::regclass
+		AND attname LIKE 'it%'`, evil)
+	h.want(`SELECT length(column_name) FROM sync.hunting_columns WHERE served_name LIKE 'VeryLong%' ORDER BY 1`, "63", "63")
+}
+
+// A column that comes is added, left out, or refused; each is recorded once.
+func TestHuntNewColumn(t *testing.T) {
+	more := append(slices.Clone(deviceColumns), store.HuntColumn{Name: "LogonID", Type: "Int64"})
+	wide := event(1, "1", "a.exe")
+	wide["LogonID"] = "7"
+	start := func(t *testing.T, mode string) *hunter {
+		spec := device
+		spec.OnNewColumn = mode
+		h := newHunter(t, spec)
+		h.answer(deviceColumns, event(1, "1", "a.exe"))
+		h.want(`SELECT count(*) FROM sync.schema_changes`, "0")
+		return h
+	}
+	t.Run("add", func(t *testing.T) {
+		h := start(t, "")
+		if got, want := h.answer(more, wide), (store.Counts{Updated: 1}); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+		h.answer(more, wide)
+		h.want(`SELECT logon_id FROM hunting.device_events`, "7")
+		h.want(`SELECT object, property, change, detail FROM sync.schema_changes`, "hunting.device_events LogonID new_property added as logon_id bigint for Int64")
+		h.want(`SELECT name FROM sync.hunting_migrations ORDER BY version`, "00001_device_events.sql", "00002_device_events_columns.sql")
+		// The answers before it are taken, too, and do not lose the value.
+		if got, want := h.answer(deviceColumns, event(2, "2", "b")), (store.Counts{Inserted: 1}); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	})
+	t.Run("ignore", func(t *testing.T) {
+		h := start(t, "ignore")
+		if got, want := h.answer(more, wide), (store.Counts{Unchanged: 1}); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+		h.answer(more, wide)
+		h.want(`SELECT extra IS NULL FROM hunting.device_events`, "true")
+		h.want(`SELECT property, change, detail FROM sync.schema_changes`, "LogonID new_property Int64 left out (on_new_column: ignore)")
+	})
+	t.Run("fail", func(t *testing.T) {
+		h := start(t, "fail")
+		err := h.rows.Begin(t.Context(), more)
+		var refused *store.NewColumnError
+		if !errors.As(err, &refused) || refused.Table != "hunting.device_events" || !slices.Equal(refused.Columns, []string{"LogonID"}) {
+			t.Fatalf("error %v", err)
+		}
+		h.want(`SELECT count(*) FROM sync.hunting_migrations`, "1")
+	})
+	t.Run("all NULL", func(t *testing.T) {
+		h := start(t, "add")
+		if got, want := h.answer(more, event(1, "1", "a.exe")), (store.Counts{Unchanged: 1}); got != want {
+			t.Errorf("a column without a value changes rows: %+v, want %+v", got, want)
+		}
+	})
+}
+
+// A type that changes loses nothing, and is recorded once.
+func TestHuntTypeChange(t *testing.T) {
+	h := newHunter(t, device)
+	h.answer(deviceColumns, event(1, "1", "a"))
+	changed := slices.Clone(deviceColumns)
+	changed[2].Type = "String"
+	text := event(2, `"two"`, "b")
+	for range 2 {
+		h.answer(changed, text, event(3, `"3"`, "c"))
+	}
+	h.want(`SELECT report_id, extra::text FROM hunting.device_events ORDER BY "timestamp"`, "1 <nil>", `<nil> {"ReportId": "two"}`, "3 <nil>")
+	h.want(`SELECT property, change, detail FROM sync.schema_changes`, "ReportId type_changed expected Int64, got String")
+	h.want(`SELECT count(*) FROM sync.hunting_migrations`, "1")
+}
+
+// The API that serves another case, another order or another type of the same
+// value serves the same rows.
+func TestHuntOtherDialect(t *testing.T) {
+	h := newHunter(t, device)
+	h.answer(deviceColumns, event(1, "1", "a"))
+	other := columns("fileName", "string", "reportId", "long", "timestamp", "datetime", "deviceId", "string")
+	e := event(1, "1", "a")
+	counts := h.answer(other, row{"timestamp": e["Timestamp"], "deviceId": e["DeviceId"], "reportId": e["ReportId"], "fileName": e["FileName"]})
+	if want := (store.Counts{Unchanged: 1}); counts != want {
+		t.Errorf("%+v, want %+v", counts, want)
+	}
+	h.want(`SELECT count(*) FROM sync.schema_changes`, "0")
+}
+
+// Without auto_migrate nothing is touched; what the operator applies is what was
+// asked for, and then the stream goes on.
+func TestHuntSchemaPending(t *testing.T) {
+	spec := device
+	spec.AutoMigrate = false
+	h := newHunter(t, spec)
+	pending := func(cols []store.HuntColumn) *store.SchemaPendingError {
+		t.Helper()
+		var e *store.SchemaPendingError
+		if err := h.rows.Begin(t.Context(), cols); !errors.As(err, &e) {
+			t.Fatalf("error %v", err)
+		}
+		return e
+	}
+	for range 2 {
+		e := pending(deviceColumns)
+		if e.Table != "hunting.device_events" || !strings.Contains(e.SQL, "CREATE TABLE") || strings.Count(e.SQL, "INSERT INTO sync.goose_hunting_version") != 1 {
+			t.Fatalf("%+v", e)
+		}
+	}
+	h.want(`SELECT to_regclass('hunting.device_events') IS NULL, (SELECT count(*) FROM sync.hunting_migrations)`, "true 1")
+	if current, err := migrations.Current(t.Context(), h.Pool()); !current || err != nil {
+		t.Errorf("a pending hunting table makes the schema stale: %v, %v", current, err)
+	}
+	more := append(slices.Clone(deviceColumns), store.HuntColumn{Name: "LogonID", Type: "Int64"})
+	e := pending(more)
+	if strings.Count(e.SQL, "INSERT INTO sync.goose_hunting_version") != 2 {
+		t.Errorf("the column is not asked for: %s", e.SQL)
+	}
+	h.exec(e.SQL)
+	h.answer(more, event(1, "1", "a"))
+	h.want(`SELECT logon_id, report_id FROM hunting.device_events`, "<nil> 1")
+	if applied, err := migrations.Up(t.Context(), h.Pool()); len(applied) > 0 || err != nil {
+		t.Errorf("applied again: %q, %v", applied, err)
+	}
+	// With it, what another worker left pending is applied.
+	spec.Name = "Later"
+	later := hunterOn(h.worker, spec)
+	if err := later.rows.Begin(t.Context(), deviceColumns); err == nil {
+		t.Fatal("no error")
+	}
+	spec.AutoMigrate = true
+	hunterOn(h.worker, spec).answer(deviceColumns, event(1, "1", "a"))
+	h.want(`SELECT count(*) FROM hunting.later`, "1")
+	h.want(`SELECT count(*) FROM sync.hunting_migrations`, "3")
+}
+
+// Workers that meet a table at once make it once, each over one connection.
+func TestHuntBeginAtOnce(t *testing.T) {
+	url := storetest.URL(t)
+	var all sync.WaitGroup
+	for n := range 4 {
+		s, err := store.OpenWith(t.Context(), url, func(c *pgxpool.Config) { c.MaxConns = 1 })
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+		all.Go(func() {
+			spec := device
+			spec.TenantID, spec.Name, spec.Mode = tenant, "DeviceEvents", store.HuntEvents
+			r := s.NewHuntRows(spec)
+			if err := r.Begin(context.WithoutCancel(t.Context()), deviceColumns[:2+n%3]); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	w := workerOn(t, mustOpen(t, url))
+	w.want(`SELECT count(*) FROM sync.hunting_migrations WHERE name LIKE '%events.sql'`, "1")
+	w.want(`SELECT count(*) = count(DISTINCT column_name) AND count(*) = 4 FROM sync.hunting_columns`, "true")
+	w.want(`SELECT count(*) = (SELECT count(*) + 1 FROM sync.hunting_migrations) FROM sync.goose_hunting_version`, "true")
+}
+
+func mustOpen(t *testing.T, url string) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), url, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// A table dropped by hand is made again; one of another mode is refused.
+func TestHuntTableDroppedOrOfAnotherMode(t *testing.T) {
+	h := newHunter(t, device)
+	h.answer(deviceColumns, event(1, "1", "a"))
+	spec := device
+	spec.Mode = store.HuntSnapshot
+	if err := hunterOn(h.worker, spec).rows.Begin(t.Context(), deviceColumns); err == nil || !strings.Contains(err.Error(), "another mode") {
+		t.Errorf("error %v", err)
+	}
+	h.exec(`DROP TABLE hunting.device_events`)
+	spec.Name = "device_events"
+	again := hunterOn(h.worker, spec)
+	again.cp = h.cp
+	again.answer(deviceColumns[:3], row{"DeviceId": `"d"`})
+	h.want(`SELECT device_id FROM hunting.device_events_current`, "d")
+	h.want(`SELECT column_name FROM sync.hunting_columns ORDER BY 1`, "device_id", "report_id", "timestamp")
+}
+
+func TestHuntSpecIsChecked(t *testing.T) {
+	h := newHunter(t, device)
+	for _, spec := range []store.HuntSpec{{Name: "X", Mode: "perhaps"}, {Name: "", Mode: store.HuntEvents}, {Name: strings.Repeat("x", 56), Mode: store.HuntEvents}} {
+		spec.TenantID = tenant
+		if err := h.NewHuntRows(spec).Begin(t.Context(), deviceColumns); err == nil {
+			t.Errorf("%+v is taken", spec)
+		}
+	}
+	if err := h.NewHuntRows(device).Add(nil, nil); err == nil {
+		t.Error("a row before Begin is taken")
+	}
+}
+
+// Two tenants share a table, and neither sees the other's rows.
+func TestHuntTwoTenants(t *testing.T) {
+	w := newWorker(t)
+	a := hunterOn(w, device)
+	other := *w
+	lease, err := w.Acquire(t.Context(), otherTenant, "worker", ttl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.lease = lease
+	b := hunterOn(&other, device)
+	a.answer(deviceColumns, event(1, "1", "a"))
+	if got, want := b.answer(deviceColumns, event(1, "1", "b")), (store.Counts{Inserted: 1}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	a.answer(deviceColumns, event(1, "1", "c"))
+	w.want(`SELECT tenant_id::text, file_name FROM hunting.device_events ORDER BY 1`, tenant+" c", otherTenant+" b")
+	w.want(`SELECT count(*) FROM sync.hunting_migrations`, "1")
+}
+
+// What query --check prints is what is made.
+func TestHuntDDL(t *testing.T) {
+	for _, mode := range []store.HuntMode{store.HuntEvents, store.HuntReplace, store.HuntSnapshot} {
+		spec := device
+		spec.Name, spec.Mode = "DeviceEvents", mode
+		byHand := newWorker(t)
+		if _, err := byHand.Pool().Exec(t.Context(), store.HuntDDL(spec, deviceColumns)); err != nil {
+			t.Fatal(err)
+		}
+		made := newHunter(t, spec)
+		made.answer(deviceColumns)
+		const describe = `SELECT attname, format_type(atttypid, atttypmod), attnotnull, col_description(attrelid, attnum), (SELECT count(*) FROM pg_index WHERE indrelid = attrelid)
+			FROM pg_attribute WHERE attrelid = 'hunting.device_events'::regclass AND attnum > 0 ORDER BY attnum`
+		if diff := cmp.Diff(byHand.query(describe), made.query(describe)); diff != "" {
+			t.Errorf("%s (-printed +made):\n%s", mode, diff)
+		}
+	}
+}
