@@ -50,23 +50,30 @@ func printJSON(w io.Writer, v any) error {
 // printStatus writes the status as tables: streams, quotas, and what is wrong.
 func printStatus(w io.Writer, s defsync.Status) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "TENANT\tSTREAM\tCOVERED\tLAG\tROWS\tGAPS\tQUARANTINE\tLAST RUN\tOUTCOME\tNEXT RUN")
+	fmt.Fprintln(t, "TENANT\tSTREAM\tCOVERED\tLAG\tROWS\tGAPS\tQUARANTINE\tLAST RUN\tOUTCOME\tNEXT RUN\tRECONCILED")
 	for _, tenant := range s.Tenants {
 		for _, st := range tenant.Streams {
 			last, outcome := lastRun(st)
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", tenant.Name, st.Stream, covered(st), lag(st),
-				st.Rows, len(st.Gaps), st.Quarantine, last, outcome, clock(st.NextRun))
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", tenant.Name, st.Stream, covered(st), lag(st),
+				st.Rows, len(st.Gaps), st.Quarantine, last, outcome, clock(st.NextRun), compared(st))
 		}
 	}
-	fmt.Fprintln(t, "\nTENANT\tCALLS LEFT THIS MINUTE\tTHIS HOUR")
+	fmt.Fprintln(t, "\nTENANT\tCALLS LEFT THIS MINUTE\tTHIS HOUR\tHUNTING THIS MINUTE")
 	for _, tenant := range s.Tenants {
-		q := tenant.Quota
-		fmt.Fprintf(t, "%s\t%d of %d\t%d of %d\n", tenant.Name, q.RemainingMinute, q.PerMinute, q.RemainingHour, q.PerHour)
+		q, hunting := tenant.Quota, "-"
+		if h := tenant.Hunting; h != nil {
+			hunting = fmt.Sprintf("%d of %d", h.RemainingMinute, h.PerMinute)
+		}
+		fmt.Fprintf(t, "%s\t%d of %d\t%d of %d\t%s\n", tenant.Name, q.RemainingMinute, q.PerMinute, q.RemainingHour, q.PerHour, hunting)
 	}
 	fmt.Fprintln(t)
 	for _, tenant := range s.Tenants {
 		if until := tenant.Quota.BlockedUntil; until != nil {
 			fmt.Fprintf(t, "%s is not called before %s: the service asked for the wait\n", tenant.Name, clock(until))
+		}
+		if h := tenant.Hunting; h != nil && h.BlockedUntil != nil {
+			fmt.Fprintf(t, "hunting of %s is paused until %s: the service said that the tenant's allotment, as of CPU time, is used up\n",
+				tenant.Name, clock(h.BlockedUntil))
 		}
 		for _, st := range tenant.Streams {
 			printTroubles(t, tenant.Name, st)
@@ -75,10 +82,17 @@ func printStatus(w io.Writer, s defsync.Status) error {
 	return t.Flush()
 }
 
+// leastExpiring is the part of an hour from which on a loss is worth a word.
+const leastExpiring = 0.05
+
 // printTroubles writes a line for each gap, and one for why the last run failed.
 func printTroubles(w io.Writer, tenant string, st defsync.StreamStatus) {
 	for _, g := range st.Gaps {
 		fmt.Fprintf(w, "gap in %s of %s from %s to %s: %s\n", st.Stream, tenant, clock(&g.From), clock(&g.To), g.Reason)
+	}
+	if st.ExpiringHours >= leastExpiring {
+		fmt.Fprintf(w, "%.1f hours of %s of %s that were not read fall over the 30-day edge within three days: run `defendersync backfill %s --from 30d`\n",
+			st.ExpiringHours, st.Stream, tenant, st.Stream)
 	}
 	if r := st.LastRun; r != nil && r.Error != "" {
 		fmt.Fprintf(w, "last run of %s of %s failed: %s\n", st.Stream, tenant, oneLine(r.Error))
@@ -97,6 +111,21 @@ func lastRun(st defsync.StreamStatus) (at, outcome string) {
 		outcome += " (stale)"
 	}
 	return clock(&st.LastRun.StartedAt), outcome
+}
+
+// compared is when the stream was compared with its source, and how that ended
+// where it ended otherwise than well.
+func compared(st defsync.StreamStatus) string {
+	r := st.Reconciled
+	switch {
+	case r == nil && st.NextReconcile != nil:
+		return "never"
+	case r == nil:
+		return "-"
+	case r.Outcome != string(defsync.OutcomeComplete):
+		return clock(&r.StartedAt) + " " + r.Outcome
+	}
+	return clock(&r.StartedAt)
 }
 
 func covered(st defsync.StreamStatus) string {

@@ -22,22 +22,32 @@ func TestPrintStatus(t *testing.T) {
 				Gaps:    []defsync.GapStatus{{From: *at(1), To: *at(2), Reason: "never read"}},
 				LastRun: &defsync.RunStatus{StartedAt: *at(3), Outcome: "failed", Error: "first\nsecond", Warning: "odd"}, NextRun: at(5), Stale: true},
 			{Stream: "alerts", NextRun: at(5), Stale: true},
+			{Stream: "hunting/device_events", NextRun: at(5), NextReconcile: at(17), ExpiringHours: 36.25},
+			{Stream: "hunting/email_events", NextRun: at(5), Reconciled: &defsync.RunStatus{StartedAt: *at(4), Outcome: "complete"}},
+			{Stream: "hunting/url_click_events", NextRun: at(5), Reconciled: &defsync.RunStatus{StartedAt: *at(4), Outcome: "failed"}},
 		},
-	}}}
+		Hunting: &defsync.HuntingQuota{PerMinute: 15, RemainingMinute: 3, BlockedUntil: at(15)},
+	}, {Name: "fabrikam"}}}
 	var b strings.Builder
 	if err := printStatus(&b, status); err != nil {
 		t.Fatal(err)
 	}
-	const want = `TENANT   STREAM     COVERED  LAG   ROWS  GAPS  QUARANTINE  LAST RUN              OUTCOME         NEXT RUN
-contoso  incidents  99.50%   2m5s  1234  1     2           2026-11-22 10:03:00Z  failed (stale)  2026-11-22 10:05:00Z
-contoso  alerts     -        -     0     0     0           never                 -               2026-11-22 10:05:00Z
+	const want = `TENANT   STREAM                    COVERED  LAG   ROWS  GAPS  QUARANTINE  LAST RUN              OUTCOME         NEXT RUN              RECONCILED
+contoso  incidents                 99.50%   2m5s  1234  1     2           2026-11-22 10:03:00Z  failed (stale)  2026-11-22 10:05:00Z  -
+contoso  alerts                    -        -     0     0     0           never                 -               2026-11-22 10:05:00Z  -
+contoso  hunting/device_events     -        -     0     0     0           never                 -               2026-11-22 10:05:00Z  never
+contoso  hunting/email_events      -        -     0     0     0           never                 -               2026-11-22 10:05:00Z  2026-11-22 10:04:00Z
+contoso  hunting/url_click_events  -        -     0     0     0           never                 -               2026-11-22 10:05:00Z  2026-11-22 10:04:00Z failed
 
-TENANT   CALLS LEFT THIS MINUTE  THIS HOUR
-contoso  49 of 50                1400 of 1500
+TENANT    CALLS LEFT THIS MINUTE  THIS HOUR     HUNTING THIS MINUTE
+contoso   49 of 50                1400 of 1500  3 of 15
+fabrikam  0 of 0                  0 of 0        -
 
+hunting of contoso is paused until 2026-11-22 10:15:00Z: the service said that the tenant's allotment, as of CPU time, is used up
 gap in incidents of contoso from 2026-11-22 10:01:00Z to 2026-11-22 10:02:00Z: never read
 last run of incidents of contoso failed: first; second
 warning for incidents of contoso: odd
+36.2 hours of hunting/device_events of contoso that were not read fall over the 30-day edge within three days: run ` + "`defendersync backfill hunting/device_events --from 30d`" + `
 `
 	if got := b.String(); got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)

@@ -29,7 +29,7 @@ func (l limitsConfig) hunting() defender.Limits {
 // status are the limits as the status shows them.
 func (l limitsConfig) status() defsync.Limits {
 	incidents := l.incidents()
-	return defsync.Limits{PerMinute: incidents.PerMinute, PerHour: incidents.PerHour}
+	return defsync.Limits{PerMinute: incidents.PerMinute, PerHour: incidents.PerHour, HuntingPerMinute: l.hunting().PerMinute}
 }
 
 // of is the part of a limit, rounded down: a share is never exceeded. The
