@@ -17,9 +17,6 @@ import (
 // incidentEdge is how long the service keeps incidents and alerts.
 const incidentEdge = 180 * 24 * time.Hour
 
-// backfillPiece is how long a range one reader takes at a time.
-const backfillPiece = 24 * time.Hour
-
 // BackfillRequest asks for a past range of one stream.
 type BackfillRequest struct {
 	Tenant, Stream string // Tenant "" is every tenant
@@ -86,7 +83,7 @@ func (w *Worker) fill(ctx context.Context, e errand, r BackfillRequest, result *
 	if err != nil {
 		return err
 	}
-	f := &filler{worker: w, errand: e, request: r, whole: whole, missing: pieces(missing, r), rows: map[*course]int64{}}
+	f := &filler{worker: w, errand: e, request: r, whole: whole, missing: missing, rows: map[*course]int64{}}
 	err = f.run(ctx, p)
 	f.count(result)
 	return err
@@ -151,24 +148,47 @@ func (w *Worker) missing(ctx context.Context, e errand, whole span) ([]span, err
 // readersOf is how many readers a backfill of hunting has, unless told otherwise.
 const readersOf = 2
 
-// pieces cuts spans, which are in order, at whole days, in the order in which
-// they are to be read. One reader alone that begins at the oldest needs no cuts.
-func pieces(spans []span, r BackfillRequest) []span {
-	if r.Parallel == 1 && !r.NewestFirst {
-		return spans
+// newestPiece is how much of incidents or alerts is read at a time where the
+// newest come first.
+const newestPiece = 7 * 24 * time.Hour
+
+// pieceOf is how much of s a reader should take at a time.
+func pieceOf(p reading, s span, newestFirst bool) time.Duration {
+	h, hunts := p.(*hunting)
+	switch {
+	case !hunts && newestFirst:
+		return newestPiece
+	case !hunts:
+		return s.width()
+	case newestFirst:
+		return h.width
+	case h.plan != nil:
+		return expected(h.plan, s, h.aim()).Sub(s.since)
+	default:
+		return windowsPerPiece * h.width // for the width to grow in
 	}
-	var all []span
-	for _, s := range spans {
-		for s.since.Before(s.until) {
-			end := earlier(s.until, s.since.Truncate(backfillPiece).Add(backfillPiece))
-			all = append(all, span{s.since, end})
-			s.since = end
-		}
+}
+
+const windowsPerPiece = 4
+
+// cutPiece takes a piece off the begin of spans, or off their end.
+func cutPiece(spans []span, newestFirst bool, width func(span) time.Duration) (piece span, rest []span) {
+	i := 0
+	if newestFirst {
+		i = len(spans) - 1
 	}
-	if r.NewestFirst {
-		slices.Reverse(all)
+	s := spans[i]
+	w := min(max(width(s), tick), s.width())
+	switch {
+	case w == s.width():
+		return s, slices.Delete(spans, i, i+1)
+	case newestFirst:
+		spans[i].until = s.until.Add(-w)
+		return span{s.until.Add(-w), s.until}, spans
+	default:
+		spans[i].since = s.since.Add(w)
+		return span{s.since, s.since.Add(w)}, spans
 	}
-	return all
 }
 
 // filler hands the pieces of a range to readers.
@@ -229,7 +249,7 @@ func (f *filler) serve(ctx context.Context, p reading) error {
 	show := c.progress
 	c.progress = func(g Progress) { f.report(c, g, show) }
 	for {
-		s, ok := f.take()
+		s, ok := f.take(p)
 		if !ok {
 			return nil
 		}
@@ -239,15 +259,16 @@ func (f *filler) serve(ctx context.Context, p reading) error {
 	}
 }
 
-func (f *filler) take() (span, bool) {
+func (f *filler) take(p reading) (piece span, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.missing) == 0 {
 		return span{}, false
 	}
-	s := f.missing[0]
-	f.missing = f.missing[1:]
-	return s, true
+	piece, f.missing = cutPiece(f.missing, f.request.NewestFirst, func(s span) time.Duration {
+		return pieceOf(p, s, f.request.NewestFirst)
+	})
+	return piece, true
 }
 
 // report tells how much of the range is read, whichever reader read it.

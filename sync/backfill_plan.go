@@ -135,7 +135,7 @@ func (w *Worker) estimateHunt(ctx context.Context, p *Plan, h *hunting, e errand
 		return h.explain(err)
 	}
 	aim := huntFill * float64(h.hunt.Cap)
-	for _, m := range pieces(missing, BackfillRequest{}) {
+	for _, m := range missing {
 		p.Rows += rowsIn(counts.counts, m)
 		for at := m.since; at.Before(m.until); p.Windows++ {
 			at = later(expected(counts.counts, span{at, m.until}, aim), at.Add(tick))

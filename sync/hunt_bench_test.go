@@ -193,7 +193,7 @@ func cannedRows(b *testing.B, now time.Time) (packed []byte, plain int) {
 	}
 	fmt.Fprint(w, `],"results":[`)
 	for i := range benchHuntRows {
-		at := now.Add(-20*time.Hour + time.Duration(i)*600*time.Millisecond).Format("2006-01-02T15:04:05") + ".1234567Z"
+		at := now.Add(-20*time.Hour+time.Duration(i)*600*time.Millisecond).Format("2006-01-02T15:04:05") + ".1234567Z"
 		hash := func(digits int) string { return fmt.Sprintf("%0*x", digits, uint64(i+1)*0x9e3779b97f4a7c15) }
 		values := []any{at, hash(40), fmt.Sprintf("workstation-%d.corp.example.com", i%500), "ProcessCreated", fmt.Sprintf("tool%d.exe", i%100),
 			fmt.Sprintf(`C:\Program Files\Vendor %d\Application`, i%50), hash(40), hash(64), hash(32), i * 17, i,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -252,9 +253,16 @@ func (h *hunting) hear(ctx context.Context, text string, w span) (*huntAnswer, e
 	return &huntAnswer{HuntAnswer: a, full: a.Rows >= int64(h.hunt.Cap)}, nil
 }
 
-// count asks how many rows there are in each hour of a window. An answer with
-// as many hours as it can hold is asked for in halves.
+// count asks how many rows there are in each hour of a window, which come in
+// order.
 func (h *hunting) count(ctx context.Context, w span) (*countSink, error) {
+	counts, err := h.countSome(ctx, w)
+	slices.SortFunc(counts.counts, func(a, b store.HourCount) int { return a.Hour.Compare(b.Hour) })
+	return counts, err
+}
+
+// countSome asks for an answer with as many hours as it can hold in halves.
+func (h *hunting) countSome(ctx context.Context, w span) (*countSink, error) {
 	var counts countSink
 	a, err := h.request(ctx, defender.HuntRequest{Query: h.scan(w, kql.Slice{}).CountText(), Since: w.since, Until: w.until}, &counts)
 	if err != nil || a.Rows < int64(h.hunt.Cap) || w.width() <= time.Hour {
@@ -264,11 +272,11 @@ func (h *hunting) count(ctx context.Context, w span) (*countSink, error) {
 	if !middle.After(w.since) {
 		middle = w.since.Add(w.halved())
 	}
-	first, err := h.count(ctx, span{w.since, middle})
+	first, err := h.countSome(ctx, span{w.since, middle})
 	if err != nil {
 		return first, err
 	}
-	second, err := h.count(ctx, span{middle, w.until})
+	second, err := h.countSome(ctx, span{middle, w.until})
 	first.counts = append(first.counts, second.counts...)
 	return first, err
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"slices"
 	"time"
 
 	"defendersync/store"
@@ -36,7 +35,6 @@ func (h *hunting) foresee(ctx context.Context, s span) error {
 		return h.explain(err)
 	}
 	h.plan = counts.counts
-	slices.SortFunc(h.plan, func(a, b store.HourCount) int { return a.Hour.Compare(b.Hour) })
 	h.width = max(expected(h.plan, s, h.aim()).Sub(s.since), h.grain())
 	return h.save(ctx, store.Commit{}) // a pass killed before its first answer is stored would else count again
 }
