@@ -174,6 +174,30 @@ func TestShippedHuntingExamplesAreRight(t *testing.T) {
 	}
 }
 
+// The README's example is a configuration.
+func TestReadmeConfigurationIsRight(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(readme), "```yaml\n")
+	text, _, _ = strings.Cut(text, "```")
+	if err := validate(t, compileSchema(t), text); err != nil {
+		t.Error(err)
+	}
+	env := fakeEnvironment(map[string]string{"DEFENDER_TENANT_ID": "11111111-2222-3333-4444-555555555555",
+		"DEFENDER_CLIENT_ID": "11111111-2222-3333-4444-555555555555"}, fstest.MapFS{"run/secrets/defender": {Data: []byte("x")}})
+	inner := env.readFile
+	env.readFile = func(path string) ([]byte, error) { return inner(strings.TrimPrefix(path, "/")) }
+	c, err := parseConfig("README.md", []byte(text), env, testNow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(c.streamsOf(c.Tenants[0])); got != 5 || len(c.warnings()) > 0 {
+		t.Errorf("%d streams, want 5; warnings %q", got, c.warnings())
+	}
+}
+
 // streams.defaults hold for hunting, too.
 func TestHuntingTakesTheDefaults(t *testing.T) {
 	text := fmt.Sprintf(oneTenant, "client_secret: x") + `
