@@ -109,6 +109,7 @@ func TestKQL(t *testing.T) {
 		"E | where N == 1 | summarize make_set(Host)":                                                                      "[a]",
 		"E | summarize countif(N > 1), min(N)":                                                                             "2|-4",
 		"E | extend M = N, Kind = 'k', N = N + 1 | where Host == 'c' | project-away Timestamp, Cmd, Ok":                    "c|-3|-4|k",
+		"E | extend X = 1 | where Cmd == 'encoded' | project Cmd, X":                                                       "encoded|1",
 		"E | where N == 1 | project-keep N, Host":                                                                          "a|1",
 		"E | where N == 1 | project-away T*, Cmd | project-rename Device = Host":                                           "a|1|true",
 		"E | where N == 1 | project Cmd, N, Host":                                                                          "powershell.exe -enc SQBF|1|a",
@@ -148,6 +149,53 @@ func TestKQLOrder(t *testing.T) {
 	} {
 		if got := strings.Join(s.ask(olderHunt, query).cells(), " "); got != want {
 			t.Errorf("%s: got %s, want %s", query, got, want)
+		}
+	}
+}
+
+// TestKQLValues works out expressions.
+func TestKQLValues(t *testing.T) {
+	s := kqlTenant(t)
+	for expression, want := range map[string]string{
+		"1 + 2 * 3 - 4 / 2": "5", "(1 + 2) * 3": "9", "7 % 4": "3", "7 / 2": "3", "7.0 / 2": "3.5", "1 / 0": "<nil>", "-N": "-1", "+N": "1", "2 - -3": "5", "1.5 * 2": "3",
+		"1h + 30m": "01:30:00", "1d": "1.00:00:00", "-1d - 1s": "-1.00:00:01", "1.5h": "01:30:00", "90s": "00:01:30", "100ms": "00:00:00.1000000", "1tick": "00:00:00.0000001", "2 * 1h": "02:00:00", "1h / 2": "00:30:00", "3h / 2h": "1.5",
+		"1microsecond": "00:00:00.0000010", "time(1.02:03:04)": "1.02:03:04", "timespan(-00:00:01)": "-00:00:01", "timespan(2h)": "02:00:00", "totimespan('0:01')": "<nil>",
+		"datetime(2026-11-22) + 1h": "2026-11-22T01:00:00Z", "1h + datetime(2026-11-22)": "2026-11-22T01:00:00Z", "datetime('2026-11-22 10:00:00.5') - 30m": "2026-11-22T09:30:00.5Z", "datetime(2026-11-22) - datetime(2026-11-20T12:00:00Z)": "1.12:00:00",
+		"datetime(2026-11-22T12:00:00+02:00)": "2026-11-22T10:00:00Z", "datetime(null)": "<nil>", "todatetime('never')": "<nil>", "now()": "2026-11-22T12:00:00.1234567Z", "ago(1h)": "2026-11-22T11:00:00.1234567Z", "ago(0.5d)": "2026-11-22T00:00:00.1234567Z",
+		"startofday(Timestamp)": "2026-11-22T00:00:00Z", "bin(datetime(2026-11-22T11:59:59.9999999Z), 7d)": "2026-11-16T00:00:00Z", "bin(7, 5)": "5", "bin(-7, 5)": "-10", "bin(7.5, 0.5)": "7.5", "bin(1h + 59m, 1h)": "01:00:00", "bin(1, 0)": "<nil>",
+		"int(7)": "7", "long(-7)": "-7", "real(1.50)": "1.5", "bool(true)": "true", "int(null)": "<nil>", "toint('x')": "<nil>", "todouble('1e3')": "1000", "guid(74be27de-1e4e-49d9-b579-fe0b331d3642)": "74be27de-1e4e-49d9-b579-fe0b331d3642", "decimal(1.10)": "1.10",
+		"tostring(Timestamp)": "2026-11-22T09:00:00.0000000Z", "tostring(1h)": "01:00:00", "tostring(Ok)": "true", "tostring(1.5)": "1.5", "strlen('ü')": "1", "strcat('a', 1, true)": "a1true", "hash('a') == hash('a')": "true", "hash('a') == hash('b')": "false",
+		"not(true)": "false", "isnull(int(null))": "true", "isnotnull(N)": "true", "isempty('')": "true", "coalesce(int(null), 3)": "3", "iff(N > 5, 'big', 'small')": "small", "case(N > 5, 'big', N > 0, 'small', 'none')": "small",
+		"'a' < 'b'": "true", "true > false": "true", "1 < 1.5": "true", "1 == 1.0": "true", "1h > 59m": "true", "'1' == 1": "false", "int(null) == int(null)": "false", "1 != int(null)": "true", "Host in ('x', 'a')": "true", "true and not(false) or false": "true",
+		`"a\tb\u00e9\x41"`: "a\tbéA", `'\\'`: `\`, `@'\'`: `\`, `@"a""b"`: `a"b`, "```a\nb```": "a\nb", "~~~a'b~~~": "a'b", `H"x"`: "x", "dynamic({'a': 1}).a + 1": "2", "dynamic([1,2])[1]": "2", "dynamic([1])[5]": "<nil>", "dynamic(null)": "<nil>", "parse_json('x')": "<nil>",
+		"extract('a(.)', 1, 'xab')": "b", "extract('a(.)', 2, 'xab')": "", "extract('(', 1, 'x')": "", "'abc' matches regex '^a.c$'": "true", "'abc' has 'ab'": "false", "'x.ab-c' has 'ab'": "true", "'ab' contains_cs 'B'": "false",
+	} {
+		if got := s.ask(olderHunt, "E | where N == 1 | project X = "+expression).cells()[0]; got != want {
+			t.Errorf("%s: got %q, want %q", expression, got, want)
+		}
+	}
+}
+
+// TestKQLTypes looks at the types that results have.
+func TestKQLTypes(t *testing.T) {
+	s := kqlTenant(t)
+	for projected, want := range map[string]string{
+		"E | project Timestamp, Host, N, Ok":                                        "Timestamp:DateTime Host:String N:Int64 Ok:Boolean",
+		"E | project N + 1, A = N * 1.5, B = Timestamp - 1h, C = now() - Timestamp": "Column1:Int64 A:Double B:DateTime C:TimeSpan",
+		"E | project bin(Timestamp, 1h), tostring(N), X = 1h / 2h, Y = 2 * 1h":      "Timestamp:DateTime Column2:String X:Double Y:TimeSpan",
+		"E | count": "Count:Int64",
+		"E | summarize count(), dcount(Host), max(Timestamp), sum(N) by Ok, bin(Timestamp, 1d), strlen(Host)": "Ok:Boolean Timestamp:DateTime Column3:Int64 count_:Int64 dcount_Host:Int64 max_Timestamp:DateTime sum_N:Int64",
+		"E | summarize arg_max(Timestamp, *) by Host":                                                         "Host:String Timestamp:DateTime N:Int64 Ok:Boolean Cmd:String",
+		"E | summarize Hosts = make_set(Host), take_any(N)":                                                   "Hosts:Object take_any_N:Int64",
+		"E | extend Timestamp = 1, Host = Host":                                                               "Timestamp:Int64 Host:String N:Int64 Ok:Boolean Cmd:String",
+		"Soft | project Tags.a.b, Tags[0], T = parse_json(Name).x":                                            "Tags_a_b:Object Tags_0:Object T:Object",
+	} {
+		var got []string
+		for _, c := range s.ask(graphHunt, projected).Schema {
+			got = append(got, c.Name+":"+c.Type)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: got %v, want %s", projected, got, want)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -38,6 +39,7 @@ func TestWindowsAreFoundByPredicate(t *testing.T) {
 			"T >= %s and T < %s":                    func(t int64) bool { return t >= from && t < to },
 			"T > %s and T <= %s":                    func(t int64) bool { return t > from && t <= to },
 			"%s <= T and %s > T":                    func(t int64) bool { return t >= from && t < to },
+			"%s < T and %s >= T":                    func(t int64) bool { return t > from && t <= to },
 			"T between (%s .. %s)":                  func(t int64) bool { return t >= from && t <= to },
 			"T == %s or T == %s":                    func(t int64) bool { return t == from || t == to },
 			"not(T >= %s) and T < %s":               func(t int64) bool { return t < from },
@@ -52,8 +54,8 @@ func TestWindowsAreFoundByPredicate(t *testing.T) {
 				}
 			}
 			slices.Sort(want)
-			plain := "Numbers | where " + strings.ReplaceAll(predicate, "T ", "Timestamp ")
-			plain = strings.NewReplacer("(T ", "(Timestamp ", "<= T ", "<= Timestamp ", "> T", "> Timestamp").Replace(plain)
+			plain := "Numbers | where " + regexp.MustCompile(`\bT\b`).ReplaceAllString(form, "Timestamp")
+			plain = fmt.Sprintf(plain, x, y)
 			for _, query := range []string{plain, "Numbers | extend T = Timestamp | where " + predicate} {
 				if got := rowNumbers(s, query); !slices.Equal(got, want) {
 					t.Fatalf("%s\n got %v\nwant %v", query, got, want)
