@@ -287,12 +287,14 @@ func TestGrantRead(t *testing.T) {
 // The invariants that no program's mistake may break.
 func TestChecks(t *testing.T) {
 	ctx, pool := t.Context(), connect(t, storetest.URL(t))
-	const tenant = `'11111111-1111-4111-8111-111111111111'`
+	const tenant = `'` + tenant + `'`
 	for constraint, sql := range map[string]string{
 		"coverage_range_check":             `INSERT INTO sync.coverage VALUES (%s, 's', '2026-01-02', '2026-01-02', 0, 0, 'complete', NULL, NULL, now())`,
 		"coverage_verdict_check":           `INSERT INTO sync.coverage VALUES (%s, 's', '2026-01-01', '2026-01-02', 0, 0, 'perhaps', NULL, NULL, now())`,
 		"coverage_counts_check":            `INSERT INTO sync.coverage VALUES (%s, 's', '2026-01-01', '2026-01-02', -1, 0, 'failed', NULL, NULL, now())`,
 		"checkpoints_watermark_check":      `INSERT INTO sync.checkpoints (tenant_id, stream, start_time, watermark, next_from, revision, window_width, rows, changed, updated_at) VALUES (%s, 's', '2026-01-02', '2026-01-01', now(), 1, '0', 0, 0, now())`,
+		"reconciliations_hour_check":       `INSERT INTO sync.reconciliations VALUES (%s, 's', '2026-01-01 00:30:00+00', 1, 2, now(), NULL)`,
+		"reconciliations_counts_check":     `INSERT INTO sync.reconciliations VALUES (%s, 's', '2026-01-01 00:00:00+00', 2, 2, now(), NULL)`,
 		"leases_fence_check":               `INSERT INTO sync.leases VALUES (%s, 'o', now(), 0, NULL)`,
 		"runs_outcome_check":               `INSERT INTO sync.runs VALUES (%s, gen_random_uuid(), 's', 'c', now(), now(), 'fine', 0, 0, 0, 0, 0, 0, NULL, NULL, 1)`,
 		"runs_finished_check":              `INSERT INTO sync.runs VALUES (%s, gen_random_uuid(), 's', 'c', now(), NULL, 'failed', 0, 0, 0, 0, 0, 0, NULL, NULL, 1)`,
