@@ -28,9 +28,9 @@ func (s *Store) Database(ctx context.Context) (DatabaseInfo, error) {
 			current_database(), current_user, pg_database_size(current_database()),
 			current_setting('transaction_read_only')::boolean,
 			-- To migrate: make the schemas, or be (of) the role that did.
-			CASE WHEN count(n.oid) = 2 THEN coalesce(bool_and(pg_has_role(n.nspowner, 'USAGE')), false)
+			CASE WHEN count(n.oid) = 3 THEN coalesce(bool_and(pg_has_role(n.nspowner, 'USAGE')), false)
 				ELSE has_database_privilege(current_database(), 'CREATE') END
-		FROM (VALUES ('defender'), ('sync')) AS v (name)
+		FROM (VALUES ('defender'), ('hunting'), ('sync')) AS v (name)
 		LEFT JOIN pg_namespace AS n ON n.nspname = v.name`
 	var d DatabaseInfo
 	var migrates bool
@@ -62,7 +62,7 @@ func (s *Store) missingGrants(ctx context.Context, role string) ([]string, error
 			)), false)
 		FROM pg_namespace AS n
 		LEFT JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p')
-		WHERE n.nspname IN ('defender', 'sync')
+		WHERE n.nspname IN ('defender', 'hunting', 'sync')
 		GROUP BY n.oid, n.nspname
 		ORDER BY n.nspname`
 	rows, err := s.pool.Query(ctx, lacking)

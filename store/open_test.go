@@ -79,6 +79,7 @@ func TestDatabase(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	exec(`CREATE TABLE hunting.device_events (tenant_id uuid)`)
 	exec(`DROP ROLE IF EXISTS "store test"; CREATE ROLE "store test"; SET ROLE "store test"`)
 	t.Cleanup(func() { exec(`RESET ROLE; DROP OWNED BY "store test"; DROP ROLE "store test"`) })
 	d, err = s.Database(ctx)
@@ -86,6 +87,8 @@ func TestDatabase(t *testing.T) {
 		`GRANT CREATE ON DATABASE "` + d.Name + `" TO "store test"`,
 		`GRANT USAGE ON SCHEMA defender TO "store test"`,
 		`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA defender TO "store test"`,
+		`GRANT USAGE ON SCHEMA hunting TO "store test"`,
+		`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA hunting TO "store test"`,
 		`GRANT USAGE ON SCHEMA sync TO "store test"`,
 		`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA sync TO "store test"`,
 	}
