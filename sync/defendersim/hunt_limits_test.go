@@ -194,6 +194,9 @@ func TestFaultByQuery(t *testing.T) {
 	}
 	s.values("/v1.0/security/incidents?$top=1")
 	s.sim.ClearFaults()
+	s.sim.Inject(defendersim.Fault{Status: 504, Query: func(string, string) bool { return true }})
+	s.values("/v1.0/security/incidents?$top=1")
+	s.sim.ClearFaults()
 	s.sim.Inject(defendersim.Fault{Status: 503, Endpoint: defendersim.OlderHunting})
 	s.ask(graphHunt, "Numbers")
 	if res := s.hunt(olderHunt, kql("Numbers")); res.StatusCode != 503 {

@@ -178,7 +178,7 @@ func TestHuntingNulls(t *testing.T) {
 		t.Errorf("got %q", f.cells())
 	}
 	s.sim.Hunting().AddRows("DeviceEvents", defendersim.HuntRow{Ticks: newClock().at(time.Minute), Values: []any{nil, nil, int64(9)}})
-	if f := s.ask(olderHunt, "DeviceEvents | where LogonId == 9 | project DeviceName"); !slices.Equal(f.cells(), []string{""}) || !strings.Contains(f.text, `"DeviceName":""`) {
+	if f := s.ask(olderHunt, "DeviceEvents | where LogonId == 9 and DeviceName == '' | project DeviceName"); !slices.Equal(f.cells(), []string{""}) || !strings.Contains(f.text, `"DeviceName":""`) {
 		t.Errorf("a text is never null: %s", f.text)
 	}
 }
