@@ -49,27 +49,14 @@ tenants:
 // shows it.
 func doctorObeys(t *testing.T, c *config, url string) {
 	t.Helper()
-	s, err := store.Open(t.Context(), url, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	cfg, err := c.Tenants[0].clientConfig(slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := &tenantExam{cfg: c, tenant: c.Tenants[0], client: cfg, db: &database{Store: s}, report: &report{}}
-	client, err := e.newClient(t.Context(), cfg, incidentCalls())
-	if err != nil {
-		t.Fatal(err)
-	}
+	e, client := examOf(t, c, url)
 	for stream, err := range e.callAll(t.Context(), client) {
 		if _, ok := errors.AsType[*defender.ThrottledError](err); !ok {
 			t.Errorf("the doctor's call for %s: %v; want it not to be made", stream, err)
 		}
 	}
-	tenant := defsync.Tenant{Name: "contoso", ID: cfg.TenantID}
-	status, err := defsync.ReadStatus(t.Context(), s, []defsync.Tenant{tenant}, nil, time.Now())
+	tenant := defsync.Tenant{Name: "contoso", ID: e.client.TenantID}
+	status, err := defsync.ReadStatus(t.Context(), e.db.Store, []defsync.Tenant{tenant}, nil, time.Now())
 	if err != nil || status.Tenants[0].Quota.BlockedUntil == nil {
 		t.Errorf("status %+v, %v; want it to name the wait", status, err)
 	}
@@ -79,11 +66,7 @@ func doctorObeys(t *testing.T, c *config, url string) {
 // but what is in the database.
 func oneSync(t *testing.T, c *config, db string) []defsync.Result {
 	t.Helper()
-	s, err := store.Open(t.Context(), db, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := openStore(t, db)
 	tenant, err := c.tenant(c.Tenants[0], s, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -93,4 +76,14 @@ func oneSync(t *testing.T, c *config, db string) []defsync.Result {
 		t.Fatal(err)
 	}
 	return w.Sync(t.Context(), "", nil)
+}
+
+func openStore(t *testing.T, url string) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), url, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
 }
