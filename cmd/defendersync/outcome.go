@@ -85,13 +85,22 @@ func (cs *causes) add(r defsync.Result, what string) {
 func (cs causes) String() string {
 	var all []string
 	for _, c := range cs {
-		all = append(all, fmt.Sprintf("%s of %s: %s", strings.Join(c.streams, " and "), c.tenant, c.what))
+		all = append(all, fmt.Sprintf("%s of %s: %s", listed(c.streams), c.tenant, c.what))
 	}
 	return strings.Join(all, "; ")
 }
 
+// listed writes names as a sentence has them: a, b and c.
+func listed(names []string) string {
+	last := len(names) - 1
+	if last < 1 {
+		return strings.Join(names, "")
+	}
+	return join(names[:last]) + " and " + names[last]
+}
+
 // callName begins an error with what its stream's name says already.
-var callName = regexp.MustCompile(`^list (incidents|alerts): `)
+var callName = regexp.MustCompile(`^(list (incidents|alerts)|run hunting query): `)
 
 // reason is why a pass failed, each sentence once: a pass may have met the same
 // answer several times. Who has the tenant is told without the tenant's ID.

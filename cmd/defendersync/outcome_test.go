@@ -61,6 +61,9 @@ func TestOutcomeRepeatsNothing(t *testing.T) {
 			"incidents of contoso: a; b; incidents of fabrikam: a; b"},
 		{[]defsync.Result{fail("contoso", "incidents", errors.New("a")), fail("contoso", "alerts", errors.New("b"))},
 			"incidents of contoso: a; alerts of contoso: b"},
+		{[]defsync.Result{fail("contoso", "incidents", errors.New("a")), fail("contoso", "alerts", errors.New("a")),
+			fail("contoso", "hunting/x", fmt.Errorf("run hunting query: %w", errors.New("a")))},
+			"incidents, alerts and hunting/x of contoso: a"},
 	} {
 		if err := outcome(c.results); err == nil || err.Error() != c.want {
 			t.Errorf("got  %v\nwant %s", err, c.want)
