@@ -97,7 +97,10 @@ func reachable(s Stream, want span, now time.Time) (can span, beyond time.Durati
 		edge = edgeAt(now).Add(edgeMargin)
 	}
 	can = span{later(want.since, micro(edge)), earlier(want.until, micro(now.Add(-s.Settle)))}
-	return can, max(earlier(can.since, want.until).Sub(want.since), 0)
+	if beyond = earlier(can.since, want.until).Sub(want.since); beyond <= edgeMargin {
+		beyond = 0 // who asks for 30 days is not to be told of minutes
+	}
+	return can, beyond
 }
 
 // days says a duration as a person would.

@@ -92,8 +92,8 @@ func (h *hunting) begin(now time.Time) error {
 // edgeAt is how far back the service looks at now: it has nothing from before.
 func edgeAt(now time.Time) time.Time { return micro(now.Add(-huntEdge)) }
 
-// edgeMargin is kept from the edge by what is read again near it, so that it
-// has not slipped over when the answer is made.
+// edgeMargin is kept from the edge when a range near it is chosen, so that its
+// begin has not slipped over by the time it is read.
 const edgeMargin = 5 * time.Minute
 
 // grain is how narrow a window can be.
@@ -136,7 +136,7 @@ func (h *hunting) traverse(ctx context.Context) error {
 
 func (h *hunting) reread(ctx context.Context, s span) error {
 	h.park()
-	h.cursor, h.until = later(s.since, edgeAt(h.now()).Add(edgeMargin)), s.until
+	h.cursor, h.until = later(s.since, edgeAt(h.now())), s.until
 	if !h.cursor.Before(h.until) {
 		return nil // over the edge: it stays a gap, and the gap says why
 	}
