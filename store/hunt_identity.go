@@ -71,37 +71,38 @@ func latest(same []huntEntry) huntEntry {
 
 // apart gives entries of one identity keys of their own, as long as there is a
 // difference to keep. The least content has the plain key, whatever order they
-// were served in.
+// were served in. A key says nothing of the contents around its own, but for the
+// plain one: where a lesser content is seen late it takes that, and the rows
+// stored under all other keys are still what belongs there.
 func (s *HuntSpec) apart(same []huntEntry) []huntEntry {
 	var out []huntEntry
-	occurrence := 0
+	plain, occurrence := same[0], uint64(0)
 	for i, e := range same {
 		if i > 0 && e.hash == same[i-1].hash {
 			occurrence++
 		} else {
 			occurrence = 1
 		}
-		if occurrence > 1 && !s.Occurrences {
+		switch {
+		case occurrence > 1 && !s.Occurrences:
 			continue
-		}
-		if e.hash != same[0].hash {
-			e.key = e.key.derive('c', e.hash[:])
-		}
-		if occurrence > 1 {
-			e.key = e.key.derive('n', binary.BigEndian.AppendUint64(nil, uint64(occurrence)))
+		case occurrence > 1 || e.hash != plain.hash:
+			e.key = e.key.derive(e.hash, occurrence)
 		}
 		out = append(out, e)
 	}
 	return out
 }
 
-// derive returns the key of a row whose identity is k's and something more.
-func (k rowKey) derive(what byte, more []byte) rowKey {
-	h := sha256.New()
-	h.Write(k[:])
-	h.Write([]byte{what})
-	h.Write(more)
-	derived := rowKey(h.Sum(nil)[:16])
+// derive returns the key of a row whose identity is k's, and its content, and a
+// number among those with both.
+func (k rowKey) derive(content [16]byte, occurrence uint64) rowKey {
+	var more [40]byte
+	copy(more[:16], k[:])
+	copy(more[16:32], content[:])
+	binary.BigEndian.PutUint64(more[32:], occurrence)
+	sum := sha256.Sum256(more[:])
+	derived := rowKey(sum[:16])
 	copy(derived[:6], k[:6])
 	return derived
 }

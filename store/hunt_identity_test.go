@@ -100,10 +100,29 @@ func TestHuntWholeRowAndNewColumn(t *testing.T) {
 	more := append(slices.Clone(plain), store.HuntColumn{Name: "New", Type: "String"})
 	r := plainRow(1, "a", 1)
 	r["New"] = `""`
-	if got, want := h.answer(more, r), (store.Counts{Updated: 1}); got != want {
+	if got, want := h.answer(more, r, r), (store.Counts{Inserted: 1, Unchanged: 1}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	h.want(`SELECT name, "new" FROM hunting.device_events`, "a ")
+	h.want(`SELECT name, "new" FROM hunting.device_events ORDER BY "new"`, "a ", "a <nil>")
+}
+
+// A row that appears late under a key that is not one takes no other's place,
+// and leaves none behind.
+func TestHuntLateCollision(t *testing.T) {
+	for late := range 4 {
+		h := newHunter(t, store.HuntSpec{TimeColumn: "Timestamp", Key: []string{"Name"}, Occurrences: true, AutoMigrate: true})
+		var before, after []row
+		for value := range 4 {
+			pair := []row{plainRow(1, "a", value), plainRow(1, "a", value)}
+			if value != late {
+				before = append(before, pair...)
+			}
+			after = append(after, pair...)
+		}
+		h.answer(plain, before...)
+		h.answer(plain, after...)
+		h.want(`SELECT value, count(*) FROM hunting.device_events GROUP BY 1 ORDER BY 1`, "0 2", "1 2", "2 2", "3 2")
+	}
 }
 
 // Times that differ in what PostgreSQL cannot hold are two rows, and the key

@@ -30,9 +30,9 @@ func asText(rows []modelRow) []string {
 	return all
 }
 
-func drawRows(rt *rapid.T, most int) []modelRow {
+func drawRows(rt *rapid.T, seconds, most int) []modelRow {
 	return rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) modelRow {
-		return modelRow{rapid.IntRange(0, 5).Draw(rt, "second"), rapid.IntRange(0, 2).Draw(rt, "value"), rapid.SampledFrom([]string{"a", "b", ""}).Draw(rt, "name")}
+		return modelRow{rapid.IntRange(0, seconds-1).Draw(rt, "second"), rapid.IntRange(0, 1).Draw(rt, "value"), rapid.SampledFrom([]string{"a", ""}).Draw(rt, "name")}
 	}), 0, most).Draw(rt, "rows")
 }
 
@@ -117,7 +117,7 @@ func TestHuntModelOfEvents(t *testing.T) {
 		m.exec(`TRUNCATE hunting.` + store.SnakeCase(m.spec.Name))
 		var source []modelRow
 		for range rapid.IntRange(1, 4).Draw(rt, "answers") {
-			source = append(source, drawRows(rt, 6)...)
+			source = append(source, drawRows(rt, 6, 6)...)
 			since := rapid.IntRange(0, 5).Draw(rt, "since")
 			until := rapid.IntRange(since+1, 6).Draw(rt, "until")
 			inside := func(second int) bool { return since <= second && second < until }
@@ -160,7 +160,7 @@ func TestHuntModelOfResults(t *testing.T) {
 		store.LimitIndex(m.rows, rapid.IntRange(1, 5).Draw(rt, "limit"))
 		opened, present := 0, map[string]int{}
 		for range rapid.IntRange(1, 4).Draw(rt, "results") {
-			result := drawRows(rt, 8)
+			result := drawRows(rt, 2, 8)
 			m.answerRows(rt, result)
 			m.check(rt, result, func(int) bool { return true })
 			now := map[string]int{}

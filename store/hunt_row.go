@@ -12,7 +12,7 @@ import (
 type huntShape struct {
 	columns []shapeColumn // in the order of the table's columns by name, whatever order they are served in
 	named   []string      // their names, for COPY
-	key     []int         // of columns: those of the identity, by served name
+	key     []int         // of columns: those of the identity
 	whole   bool          // the identity is every value there is
 	time    int           // of columns: the time column; -1 for none
 	timed   bool          // the time is part of the identity
@@ -53,7 +53,6 @@ func newShape(spec *HuntSpec, t *huntTable, served []HuntColumn) *huntShape {
 	if s.timed && s.time >= 0 && !slices.Contains(s.key, s.time) {
 		s.key = append(s.key, s.time)
 	}
-	slices.SortFunc(s.key, func(a, b int) int { return strings.Compare(s.columns[a].served, s.columns[b].served) })
 	return s
 }
 
@@ -165,8 +164,8 @@ func floorDiv(a, b int64) int64 {
 	return q
 }
 
-// fields sets body, and hash to the digest of what is in it and not NULL: a
-// column without values changes nothing.
+// fields sets body, and hash to the digest of what is in it and not empty: a
+// column that comes to the source without a value changes nothing.
 func (r *huntRow) fields(spec *HuntSpec, shape *huntShape, values [][]byte, rest []HuntExtra) {
 	r.body, r.extra = r.body[:0], append(r.extra[:0], '{')
 	r.mixed = r.mixed[:0]
@@ -194,9 +193,10 @@ func (r *huntRow) fields(spec *HuntSpec, shape *huntShape, values [][]byte, rest
 	copy(r.hash[:], r.sum)
 }
 
-// mix adds a field to the digest of the content unless it is NULL.
+// mix adds a field to the digest of the content unless it is NULL or an empty
+// text, which the source serves where there is nothing.
 func (r *huntRow) mix(tag *[8]byte, field []byte) {
-	if field[0]&0x80 != 0 {
+	if len(field) == 4 {
 		return
 	}
 	r.mixed = append(append(r.mixed, tag[:]...), field...)

@@ -105,6 +105,17 @@ func TestHuntNewColumn(t *testing.T) {
 	})
 }
 
+// A name that differs from a column's in case only is another's where both are
+// served.
+func TestHuntNewColumnDiffersInCase(t *testing.T) {
+	h := newHunter(t, store.HuntSpec{Key: []string{"N"}, AutoMigrate: true})
+	h.answer(columns("N", "Int32", "LogonID", "Int64"), row{"N": "1", "LogonID": "10"})
+	for range 2 {
+		h.answer(columns("N", "Int32", "LogonId", "Int64", "LogonID", "Int64"), row{"N": "2", "LogonId": "21", "LogonID": "20"})
+	}
+	h.want(`SELECT n, logon_id, logon_id_2 FROM hunting.device_events ORDER BY n`, "1 10 <nil>", "2 20 21")
+}
+
 // A type that changes loses nothing, and is recorded once.
 func TestHuntTypeChange(t *testing.T) {
 	h := newHunter(t, device)
@@ -185,12 +196,16 @@ func TestHuntSchemaPending(t *testing.T) {
 func TestHuntBeginAtOnce(t *testing.T) {
 	url := storetest.URL(t)
 	var all sync.WaitGroup
-	for n := range 4 {
+	var stores []*store.Store
+	for range 6 {
 		s, err := store.OpenWith(t.Context(), url, func(c *pgxpool.Config) { c.MaxConns = 1 })
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(s.Close)
+		stores = append(stores, s)
+	}
+	for n, s := range stores {
 		all.Go(func() {
 			spec := device
 			spec.TenantID, spec.Name, spec.Mode = tenant, "DeviceEvents", store.HuntEvents

@@ -44,8 +44,18 @@ func TestHuntSnapshotLife(t *testing.T) {
 			step(store.Counts{}) // a complete result of nothing
 			h.want(`SELECT count(*) FROM hunting.device_events_current`, "0")
 			h.want(`SELECT count(*) FROM hunting.device_events`, "5")
+			h.want(`SELECT count(DISTINCT valid_to) FROM hunting.device_events`, "3") // what had ended before was left alone
 		})
 	}
+}
+
+// A clock that was set back ends no row before it began.
+func TestHuntSnapshotClockSetBack(t *testing.T) {
+	h := newHunter(t, store.HuntSpec{Mode: store.HuntSnapshot, AutoMigrate: true})
+	h.answer(software, installed("d1", "vim", "1"))
+	h.exec(`UPDATE hunting.device_events SET valid_from = now() + interval '1 hour'`)
+	h.answer(software)
+	h.want(`SELECT valid_to = valid_from FROM hunting.device_events`, "true")
 }
 
 // The last result is what there is; what is in both was not touched.
@@ -154,6 +164,9 @@ func TestHuntSpillsToFile(t *testing.T) {
 	h.rows.Keep()
 	fill(1000, 1100)
 	fill(50, 120)
+	if n := h.rows.Bytes(); n < 120*100_000 || n > 120*101_000 {
+		t.Errorf("%d bytes of 120 rows", n)
+	}
 	if got, want := h.store(), (store.Counts{Inserted: 120}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
