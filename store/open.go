@@ -142,6 +142,13 @@ func code(err error) string {
 	return ""
 }
 
+// isBroken reports whether err is the connection's, which another one may not
+// have: the server ended it, or nothing came of it.
+func isBroken(err error) bool {
+	c := code(err)
+	return err != nil && (c == "" || strings.HasPrefix(c, "57P") || strings.HasPrefix(c, "08"))
+}
+
 // isDataError reports whether PostgreSQL refused a value, not the work: it
 // would refuse the same value again.
 func isDataError(err error) bool {

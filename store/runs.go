@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // StartRun records that a pass began, with outcome "running". The error is
@@ -29,17 +30,26 @@ func (s *Store) StartRun(ctx context.Context, l Lease, r Run) error {
 	return nil
 }
 
-// FinishRun records how a pass ended. The error is [ErrFenced] when the run is
-// not running any more: another worker took the tenant and marked it as
-// interrupted.
+// FinishRun records how a pass ended, on another connection where one is
+// broken: what ended the pass may have been the end of them all, and the pool
+// does not know yet. The error is [ErrFenced] when the run is not running any
+// more: another worker took the tenant and marked it as interrupted.
 func (s *Store) FinishRun(ctx context.Context, r Run) error {
 	const finish = `
 		UPDATE sync.runs
 		SET finished_at = $3, outcome = $4, rows_read = $5, rows_inserted = $6, rows_updated = $7, rows_unchanged = $8,
 			calls = $9, throttled_seconds = $10, error = $11, warning = $12
-		WHERE tenant_id = $1 AND run_id = $2 AND outcome = 'running'`
-	tag, err := s.pool.Exec(ctx, finish, r.TenantID, r.RunID, r.FinishedAt, r.Outcome, r.RowsRead, r.Inserted, r.Updated, r.Unchanged,
-		r.Calls, r.ThrottledSeconds, orNull(CleanText(r.Error)), orNull(CleanText(r.Warning)))
+		WHERE tenant_id = $1 AND run_id = $2 AND (outcome = 'running' OR outcome = $4 AND finished_at = $3)`
+	const attempts = 6 // more than there usually are connections
+	var tag pgconn.CommandTag
+	var err error
+	for range attempts {
+		tag, err = s.pool.Exec(ctx, finish, r.TenantID, r.RunID, r.FinishedAt, r.Outcome, r.RowsRead, r.Inserted, r.Updated, r.Unchanged,
+			r.Calls, r.ThrottledSeconds, orNull(CleanText(r.Error)), orNull(CleanText(r.Warning)))
+		if !isBroken(err) || ctx.Err() != nil {
+			break
+		}
+	}
 	if err == nil && tag.RowsAffected() == 0 {
 		err = ErrFenced
 	}
