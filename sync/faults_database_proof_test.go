@@ -1,13 +1,20 @@
 package sync_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	"defendersync/migrations"
+	"defendersync/store/pglocal"
 	defsync "defendersync/sync"
 	"defendersync/sync/defender"
 	"defendersync/sync/defendersim"
@@ -180,5 +187,175 @@ func TestTerminatedBackends(t *testing.T) {
 				r.whole(t)
 			})
 		})
+	}
+}
+
+// ownServer starts a PostgreSQL that a test may stop, and returns how to start
+// it again, which also says where it is.
+func ownServer(t *testing.T, dir string) (start func() *pglocal.Server) {
+	t.Helper()
+	var running *pglocal.Server
+	t.Cleanup(func() {
+		if err := running.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+		_, _ = pglocal.Remove(dir)
+	})
+	return func() *pglocal.Server {
+		t.Helper()
+		var err error
+		if running, err = pglocal.Start(context.Background(), pglocal.Options{Dir: dir, Throwaway: true}); err != nil {
+			t.Fatal(err)
+		}
+		return running
+	}
+}
+
+// scratch is a directory that the account of a server can enter.
+func scratch(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "defendersync-test-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// moveTo puts the rig on another server.
+func (r *rig) moveTo(t *testing.T, dsn string) {
+	t.Helper()
+	r.dsn = dsn
+	r.db = r.openPool(t)
+	if _, err := migrations.Up(t.Context(), r.db); err != nil {
+		t.Fatal(err)
+	}
+	r.store = r.openStore(t)
+	r.worker = r.newWorker(t, r.store, "moved")
+}
+
+// halt stops a server politely, or as a crash does.
+func halt(t *testing.T, s *pglocal.Server, crash bool) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if crash {
+		cancel()
+	}
+	if err := s.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestServerStops stops the server, now politely and now as a crash does, and
+// starts it again: while answers are on their way into it, and under a worker
+// that follows its schedule.
+func TestServerStops(t *testing.T) {
+	t.Parallel()
+	start := ownServer(t, scratch(t))
+	server := start()
+	t.Run("pass", func(t *testing.T) { stopInPasses(t, start, server) })
+	server = start() // or attach to what runs
+	if _, err := adminOf(t, server).Exec(t.Context(), `CREATE DATABASE run`); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("run", func(t *testing.T) { stopUnderRun(t, start, server) })
+}
+
+// adminOf is a connection to a server's first database.
+func adminOf(t *testing.T, s *pglocal.Server) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), s.URL(pglocal.Database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+func stopInPasses(t *testing.T, start func() *pglocal.Server, server *pglocal.Server) {
+	var now atomic.Pointer[pglocal.Server]
+	now.Store(server)
+	stops, stopped := 0, make(chan struct{}, 1)
+	opt := rigOptions{world: defendersim.WorldOptions{Seed: 4, Incidents: 260}, limits: defender.Limits{PerMinute: 1 << 20, PerHour: 1 << 20}}
+	opt.sim.OnAnswer = func(n int) {
+		if n%3 == 0 && stops < 4 {
+			stops++
+			go func(crash bool) {
+				halt(t, now.Load(), crash)
+				stopped <- struct{}{}
+			}(stops%2 == 0)
+		}
+	}
+	r := newRig(t, opt)
+	r.moveTo(t, server.URL(pglocal.Database))
+	failed := 0
+	for complete := false; !complete; {
+		complete = true
+		for _, res := range r.worker.Sync(t.Context(), "", nil) {
+			switch {
+			case res.Outcome == defsync.OutcomeFailed && res.Err != nil:
+				complete = false
+				failed++
+			case res.Outcome != defsync.OutcomeComplete:
+				t.Fatalf("%s ended %s: %v", res.Stream, res.Outcome, res.Err)
+			}
+		}
+		select {
+		case <-stopped:
+			now.Store(start())
+			r.db = r.openPool(t)
+			r.expireLease(t)
+			complete = false
+		default:
+		}
+	}
+	t.Logf("stopped %d times, %d passes failed", stops, failed)
+	if stops < 4 || failed == 0 {
+		t.Errorf("the server was stopped %d times and %d passes failed: too few", stops, failed)
+	}
+	r.whole(t)
+}
+
+// stopUnderRun restarts the server under a worker that nobody restarts.
+func stopUnderRun(t *testing.T, start func() *pglocal.Server, server *pglocal.Server) {
+	answers := make(chan struct{}, 1<<14)
+	opt := rigOptions{going: true, schedule: "@every 1s", world: defendersim.WorldOptions{Seed: 5, Incidents: 60},
+		limits: defender.Limits{PerMinute: 1 << 20, PerHour: 1 << 20}}
+	opt.sim.ChangeEvery = 1
+	opt.sim.OnAnswer = func(int) { answers <- struct{}{} }
+	r := newRig(t, opt)
+	r.moveTo(t, server.URL("run"))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.worker.Run(ctx)
+	}()
+	passes := func() int64 {
+		return value[int64](t, r.openPool(t), `SELECT count(*) FROM sync.runs WHERE outcome = 'complete' AND stream = 'incidents'`)
+	}
+	for _, crash := range []bool{false, true} {
+		for before := passes(); passes() < before+2; {
+			<-answers
+		}
+		halt(t, server, crash)
+		for len(answers) > 0 {
+			<-answers
+		}
+		server = start()
+	}
+	for before := passes(); passes() < before+2; {
+		<-answers
+	}
+	cancel()
+	<-ended
+	r.world.Freeze()
+	r.clock.advance(10 * time.Minute)
+	r.db = r.openPool(t)
+	r.sync(t)
+	r.equalsWorld(t)
+	r.vouched(t)
+	if n := value[int64](t, r.db, `SELECT count(*) FROM sync.runs WHERE outcome = 'running'`); n != 0 {
+		t.Errorf("%d runs are left as running", n)
 	}
 }
