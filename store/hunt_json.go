@@ -31,32 +31,46 @@ func appendJSONB(dst []byte, t token) ([]byte, bool) {
 
 // document returns text as jsonb takes it, or false where it is no JSON or too deep.
 func document(text []byte) ([]byte, bool) {
-	if depth(text) > maxDepth {
+	depth, plain := inspect(text)
+	switch {
+	case depth > maxDepth:
 		return nil, false
+	case plain && stringIsClean(text) && jsontext.Value(text).IsValid(jsontext.AllowDuplicateNames(true)):
+		return text, true
 	}
 	doc, err := CleanJSON(text)
 	return doc, err == nil
 }
 
-// depth returns how deep the brackets in text are nested. Those inside strings
-// do not count.
-func depth(text []byte) int {
-	deepest, now, quoted := 0, 0, false
+// inspect returns how deep the brackets in text are nested, and whether every
+// number in it is one that jsonb surely holds. What is inside strings does not
+// count.
+func inspect(text []byte) (depth int, plain bool) {
+	now, run, quoted := 0, 0, false
+	plain = true
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
 		case quoted && c == '\\':
 			i++
 		case c == '"':
-			quoted = !quoted
+			quoted, run = !quoted, 0
 		case quoted:
+		case c >= '0' && c <= '9' || c == '.':
+			run++
+			plain = plain && run < maxNumberLen/2
+		case c == 'e' || c == 'E':
+			plain = plain && run == 0
 		case c == '{' || c == '[':
 			now++
-			deepest = max(deepest, now)
+			depth, run = max(depth, now), 0
 		case c == '}' || c == ']':
 			now--
+			run = 0
+		default:
+			run = 0
 		}
 	}
-	return deepest
+	return depth, plain
 }
 
 // appendQuoted appends a clean text as a JSON string.

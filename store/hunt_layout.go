@@ -110,7 +110,8 @@ func (t *huntTable) match(served []HuntColumn) []*tableColumn {
 // missing returns columns for what is served and has none, named so that they
 // meet no other.
 func (t *huntTable) missing(spec *HuntSpec, served []HuntColumn) []tableColumn {
-	names := map[string]bool{}
+	// PostgreSQL's own come first, and then ours.
+	names := map[string]bool{"tableoid": true, "xmin": true, "cmin": true, "xmax": true, "cmax": true, "ctid": true}
 	for _, n := range spec.ownColumns() {
 		names[n] = true
 	}

@@ -34,18 +34,26 @@ type loader struct {
 // lease from being renewed: a look at the lease before tells a worker that has
 // lost it long ago not to try.
 func (s *Store) commitHunt(ctx context.Context, c *Commit) (*writer, error) {
+	c.Hunt.Keep()
+	c.Hunt.used = true
+	w, err := s.tryHuntAgain(ctx, c)
+	if err != nil {
+		c.Hunt.doubtful = true
+		return nil, err
+	}
+	c.Hunt.news = nil // recorded
+	return w, nil
+}
+
+// tryHuntAgain tries until nobody comes in between.
+func (s *Store) tryHuntAgain(ctx context.Context, c *Commit) (*writer, error) {
 	const attempts = 5
 	var w *writer
 	var err error
 	apart := false
-	c.Hunt.Keep()
-	c.Hunt.used = true
 	for range attempts {
 		w, err = s.tryHunt(ctx, c, apart)
 		switch {
-		case err == nil:
-			c.Hunt.news = nil // recorded
-			return w, nil
 		case isDataError(err) && !apart:
 			apart = true
 		case code(err) == "23505": // a writer that did not see that it had lost the lease
@@ -171,23 +179,26 @@ func (l *loader) eachChunk(f func([]huntEntry) error) error {
 // content. It reads and writes nothing: an upsert would lock each row, and a
 // lock is a write.
 func (l *loader) probe(ctx context.Context, chunk []huntEntry) (fresh, changed []huntEntry, err error) {
-	// OFFSET keeps the planner from joining the other way round, which it does for
-	// a table that it takes for a small one: a scan of the keys for each row of it.
+	// Keys that begin with the time lie close together, and where nothing is stored
+	// among them yet one look is enough. OFFSET keeps the planner from joining the
+	// other way round, which it does for a table that it takes for a small one: a
+	// scan of the keys for each row of it.
 	const probe = `
 		SELECT k.n - 1, h.same
 		FROM unnest($2::uuid[], $3::uuid[], $4::timestamptz[]) WITH ORDINALITY AS k (row_key, row_hash, at, n)
 		CROSS JOIN LATERAL (
-			SELECT h.row_hash = k.row_hash OR %s AS same
-			FROM %s AS h
+			SELECT h.row_hash = k.row_hash OR %[1]s AS same
+			FROM %[2]s AS h
 			WHERE h.tenant_id = $1 AND h.row_key = k.row_key
 			OFFSET 0
-		) AS h`
+		) AS h
+		WHERE EXISTS (SELECT FROM %[2]s WHERE tenant_id = $1 AND row_key BETWEEN $5 AND $6)`
 	keys, hashes := make([][16]byte, len(chunk)), make([][16]byte, len(chunk))
 	for i, e := range chunk {
 		keys[i], hashes[i] = e.key, e.hash
 	}
 	stale, times := l.stale(chunk)
-	rows, err := l.w.tx.Query(ctx, fmt.Sprintf(probe, stale, l.table), l.c.Lease.TenantID, keys, hashes, times)
+	rows, err := l.w.tx.Query(ctx, fmt.Sprintf(probe, stale, l.table), l.c.Lease.TenantID, keys, hashes, times, keys[0], keys[len(keys)-1])
 	if err != nil {
 		return nil, nil, err
 	}

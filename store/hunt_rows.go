@@ -13,7 +13,6 @@ import (
 type HuntRows struct {
 	store  *Store
 	spec   HuntSpec
-	table  *huntTable
 	served []HuntColumn // of the last Begin; nil before the first
 	shapes []*huntShape // how the rows of each answer are laid out; the last is in use
 
@@ -26,6 +25,7 @@ type HuntRows struct {
 	keptSize int64 // of spool: what was accepted
 	keptOdd  int   // of odd: likewise
 	used     bool  // a commit was tried: the next Begin starts another result
+	doubtful bool  // it failed: the table may have been changed by hand
 }
 
 // oddRow is something in an answer that is no row, in the spool.
@@ -63,14 +63,14 @@ func (r *HuntRows) begin(ctx context.Context, columns []HuntColumn) error {
 	for i, c := range columns {
 		served[i] = HuntColumn{Name: CleanText(c.Name), Type: CleanText(c.Type)}
 	}
-	if r.served != nil && slices.Equal(r.served, served) {
+	if r.served != nil && !r.doubtful && slices.Equal(r.served, served) {
 		return nil
 	}
 	t, err := r.store.prepare(ctx, &r.spec, served)
 	if err != nil {
 		return err
 	}
-	r.table, r.served = t, served
+	r.served, r.doubtful = served, false
 	r.shapes = append(r.shapes, newShape(&r.spec, t, served))
 	for _, n := range t.differences(&r.spec, served) {
 		if !slices.Contains(r.news, n) {

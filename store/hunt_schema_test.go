@@ -36,10 +36,10 @@ func TestHuntColumnNames(t *testing.T) {
 	evil := "it's \\ a \"name\"\n-- +goose Down\nDROP TABLE x;"
 	long := strings.Repeat("VeryLong", 12)
 	cols := columns("LogonId", "Int64", "LogonID", "Int64", "TenantId", "String", "RowKey", "String", "Extra", "Object", "ValidFrom", "DateTime",
-		evil, "String", long, "String", long+"er", "String", "", "String", "user", "String", "Twice", "String", "Twice", "String")
-	h.answer(cols, row{"LogonId": "1", "LogonID": "2", "TenantId": `"theirs"`, "RowKey": `"k"`, "Extra": `{}`, evil: `"e"`, long: `"l"`, long + "er": `"m"`, "": `"none"`, "user": `"u"`, "Twice": `"t"`})
-	h.want(`SELECT logon_id, logon_id_2, tenant_id::text, tenant_id_2, row_key_2, extra_2::text, extra IS NULL, "column", "user", twice FROM hunting.device_events`,
-		"1 2 "+tenant+" theirs k {} true none u t")
+		evil, "String", long, "String", long+"er", "String", "", "String", "user", "String", "Twice", "String", "Twice", "String", "Ctid", "String")
+	h.answer(cols, row{"LogonId": "1", "LogonID": "2", "TenantId": `"theirs"`, "RowKey": `"k"`, "Extra": `{}`, evil: `"e"`, long: `"l"`, long + "er": `"m"`, "": `"none"`, "user": `"u"`, "Twice": `"t"`, "Ctid": `"c"`})
+	h.want(`SELECT logon_id, logon_id_2, tenant_id::text, tenant_id_2, row_key_2, extra_2::text, extra IS NULL, "column", "user", twice, ctid_2 FROM hunting.device_events`,
+		"1 2 "+tenant+" theirs k {} true none u t c")
 	h.want(`SELECT col_description('hunting.device_events'::regclass, attnum) FROM pg_attribute WHERE attrelid = 'hunting.device_events'::regclass
 		AND attname IN ('logon_id_2', 'tenant_id_2', 'valid_from') ORDER BY attname`, "LogonID", "TenantId", "ValidFrom")
 	h.want(`SELECT count(*) FROM pg_attribute WHERE attrelid = 'hunting.device_events'::regclass AND attnum > 0 AND attname <> 'column'
@@ -248,6 +248,20 @@ func TestHuntTableDroppedOrOfAnotherMode(t *testing.T) {
 	again.answer(deviceColumns[:3], row{"DeviceId": `"d"`})
 	h.want(`SELECT device_id FROM hunting.device_events_current`, "d")
 	h.want(`SELECT column_name FROM sync.hunting_columns ORDER BY 1`, "device_id", "report_id", "timestamp")
+	// Under a worker that knows it already.
+	h.cp = again.cp
+	live := hunterOn(h.worker, device)
+	live.rows, live.cp = h.NewHuntRows(store.HuntSpec{TenantID: tenant, Name: "Live", Mode: store.HuntEvents, AutoMigrate: true}), h.cp
+	live.answer(deviceColumns, event(1, "1", "a"))
+	h.exec(`DROP TABLE hunting.live`)
+	live.add(deviceColumns, event(1, "1", "a"))
+	c := live.next()
+	c.Hunt = live.rows
+	if _, _, err := h.Store.Commit(t.Context(), c); err == nil {
+		t.Fatal("no error")
+	}
+	live.answer(deviceColumns, event(1, "1", "a"))
+	h.want(`SELECT report_id FROM hunting.live`, "1")
 }
 
 func TestHuntSpecIsChecked(t *testing.T) {

@@ -2,10 +2,13 @@ package store_test
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"defendersync/store"
 )
@@ -135,6 +138,7 @@ func TestHuntExtremeValues(t *testing.T) {
 		row{"N": "6", "Number": "1e9000"},
 		row{"N": "7", "Value": `{"a":`, "Rest": `[1,`},
 		row{"N": "8", "Value": quoted(deep)},
+		row{"N": "10", "Value": "[" + strings.Repeat("7", 2000) + "]"},
 		row{"N": "9", "Value": `{"a":1,"a":2}`, "Rest\x00": `"\u0000"`})
 	h.want(`SELECT n, value IS NULL, length(extra->>'Value') FROM hunting.device_events WHERE n = 1`, "1 true 40000")
 	h.want(`SELECT value::text FROM hunting.device_events WHERE n = 2`, `{"n": "1e999999"}`)
@@ -143,5 +147,53 @@ func TestHuntExtremeValues(t *testing.T) {
 	h.want(`SELECT number = '1e-9000', scale(number) FROM hunting.device_events WHERE n = 5`, "true 9000")
 	h.want(`SELECT value IS NULL, extra::text FROM hunting.device_events WHERE n = 7`, `true {"Rest": "[1,", "Value": "{\"a\":"}`)
 	h.want(`SELECT jsonb_typeof(value) FROM hunting.device_events WHERE n = 8`, "string")
+	h.want(`SELECT jsonb_typeof(value->0), length(value->>0) FROM hunting.device_events WHERE n = 10`, "string 2000")
 	h.want(`SELECT value::text, extra::text FROM hunting.device_events WHERE n = 9`, "{\"a\": 2} {\"Rest\uFFFD\": \"\uFFFD\"}")
+}
+
+// Whatever is served where, PostgreSQL takes what is made of it, and every value
+// is somewhere.
+func TestHuntGarbage(t *testing.T) {
+	w := newWorker(t)
+	w.lease = longLease(t, w)
+	h := hunterOn(w, store.HuntSpec{Key: []string{"N"}, AutoMigrate: true})
+	cols := columns("N", "Int32")
+	var seeds []string
+	for _, typed := range slices.Sorted(maps.Keys(encodings)) {
+		cols = append(cols, store.HuntColumn{Name: "C" + typed, Type: typed})
+		for _, e := range encodings[typed] {
+			seeds = append(seeds, e.json)
+		}
+	}
+	seed := rapid.SampledFrom(seeds)
+	noise := rapid.StringOfN(rapid.RuneFrom([]rune("0123456789-+.eE:TZP[]{}\",\\u \x00é\U0001F642nDHMSfalse")), 0, 12, -1)
+	h.add(cols) // makes the table
+	rapid.Check(t, func(rt *rapid.T) {
+		r := row{"N": "1"}
+		for _, c := range cols[1:] {
+			value := seed.Draw(rt, "seed")
+			switch rapid.IntRange(0, 3).Draw(rt, "how") {
+			case 0:
+				at := rapid.IntRange(0, len(value)).Draw(rt, "at")
+				value = value[:at] + noise.Draw(rt, "noise") + value[at:]
+			case 1:
+				value = quoted(noise.Draw(rt, "text"))
+			case 2:
+				value = noise.Draw(rt, "raw")
+			}
+			r[c.Name] = value
+		}
+		h.exec(`TRUNCATE hunting.device_events`)
+		if got, want := h.answer(cols, r), (store.Counts{Inserted: 1}); got != want {
+			rt.Fatalf("%+v, want %+v", got, want)
+		}
+		for _, c := range cols[1:] {
+			missing := fmt.Sprintf(`SELECT count(*) FROM hunting.device_events WHERE %s IS NULL AND NOT coalesce(extra, '{}') ? '%s'`, store.SnakeCase(c.Name), c.Name)
+			empty := strings.Trim(r[c.Name], " ")
+			if h.query(missing)[0] != "0" && empty != "" && empty != "null" && empty != `""` && empty != `"` {
+				rt.Fatalf("%s: %q is nowhere", c.Name, r[c.Name])
+			}
+		}
+	})
+	h.want(`SELECT count(*) FROM sync.quarantine`, "0")
 }
