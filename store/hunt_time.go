@@ -189,6 +189,9 @@ func parseISOSpan(text []byte) (s timeSpan, ok bool) {
 		default:
 			return s, false
 		}
+		if s.micros > 1<<61 {
+			return s, false // some more would not be counted
+		}
 		text, any = rest[1:], true
 	}
 	return s, any
