@@ -107,8 +107,9 @@ func TestGeneratedDownAndUp(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if undone, err := migrations.Down(ctx, pool); undone != "00007_hunting.sql" || err != nil {
-		t.Errorf("then took back %q, %v", undone, err)
+	wantGenerated(t, pool, events+" pending", software+" pending", columns+" pending")
+	if undone, err := migrations.Down(ctx, pool); undone == "" || strings.HasPrefix(undone, "hunting/") || err != nil {
+		t.Errorf("then took back %q, %v: the files' turn has come", undone, err)
 	}
 }
 
@@ -122,7 +123,8 @@ func TestDownTakesGeneratedTables(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range all {
+	made := slices.IndexFunc(all, func(m migrations.Migration) bool { return m.Name == "00007_hunting.sql" })
+	for _, m := range all[:made+1] {
 		mustMeet(t, s, "DeviceEvents", "Name")
 		mustMeet(t, s, "SoftwareInventory", "Name")
 		mustMeet(t, s, "SoftwareInventory", "Name", "Vendor")
