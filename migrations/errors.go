@@ -20,10 +20,14 @@ func (e *NewerError) Error() string {
 	return fmt.Sprintf("the database's schema (version %d) is newer than this program's (%d): use the newer program", e.Database, e.Program)
 }
 
-// explain wraps err, and says which GRANT is missing where a privilege is.
+// explain wraps err, and says which GRANT is missing where a privilege is, or
+// that the database takes no writes.
 func explain(ctx context.Context, pool *pgxpool.Pool, verb string, err error) error {
 	if errors.As(err, new(*NewerError)) {
 		return err
+	}
+	if isCode(err, "25006") {
+		return fmt.Errorf("migrations: %s: the database is read-only: point database.url at the primary, with a role that may write: %w", verb, err)
 	}
 	if !isCode(err, "42501") {
 		return fmt.Errorf("migrations: %s: %w", verb, err)

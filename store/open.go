@@ -127,8 +127,16 @@ func (s *Store) inTx(ctx context.Context, f func(pgx.Tx) error) error {
 	for range attempts {
 		err = pgx.BeginFunc(ctx, s.pool, f)
 		if c := code(err); c != "40001" && c != "40P01" { // serialization failure, deadlock
-			return err
+			break
 		}
+	}
+	return explainWrite(err)
+}
+
+// explainWrite says what to change about a database that takes no writes.
+func explainWrite(err error) error {
+	if code(err) == "25006" {
+		return fmt.Errorf("the database is read-only: point database.url at the primary, with a role that may write: %w", err)
 	}
 	return err
 }
