@@ -85,12 +85,15 @@ func (r *rig) setting(t testing.TB, name, value string) {
 	r.admin(t, fmt.Sprintf(`ALTER DATABASE %q SET %s = '%s'`, database, name, value))
 }
 
-// broken makes a pass that must fail, say why in the words given and leave its
+// broken makes a pass of the first stream that must fail, say why in the words given and leave its
 // record behind, and returns what it said.
 func (r *rig) broken(t testing.TB, w *defsync.Worker, says ...string) string {
 	t.Helper()
-	results := w.Sync(t.Context(), "", nil)
-	res := results[0]
+	first := defsync.IncidentsStream
+	if len(r.opt.hunts) > 0 {
+		first = defsync.HuntingStream(r.opt.hunts[0].Name)
+	}
+	res := w.Sync(t.Context(), "", []string{first})[0]
 	if res.Outcome != defsync.OutcomeFailed || res.Err == nil {
 		t.Fatalf("%s ended %s: %v, want it failed", res.Stream, res.Outcome, res.Err)
 	}
