@@ -3,7 +3,6 @@ package sync_test
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -89,41 +88,6 @@ func TestSettingsOfTheServer(t *testing.T) {
 			r.admin(t, `UPDATE sync.leases SET until = clock_timestamp()`)
 			r.sync(t)
 			r.whole(t)
-		})
-	}
-}
-
-// TestIsolationOfTheServer: under a stricter isolation than the usual one what
-// two streams write at once is refused (40001), where it would have waited.
-func TestIsolationOfTheServer(t *testing.T) {
-	for _, level := range []string{"repeatable read", "serializable"} {
-		t.Run(level, func(t *testing.T) {
-			t.Parallel()
-			r := newRig(t, rigOptions{world: defendersim.WorldOptions{Seed: 5, Incidents: 60}, limits: defender.Limits{PerMinute: 1 << 20, PerHour: 1 << 20}})
-			r.setting(t, "default_transaction_isolation", level)
-			r.store = r.openStore(t)
-			r.worker = r.newWorker(t, r.store, "strict")
-			for range 3 {
-				var both sync.WaitGroup
-				for _, stream := range r.streams() {
-					both.Go(func() {
-						for _, res := range r.worker.Sync(t.Context(), "", []string{stream}) {
-							if res.Err != nil {
-								t.Errorf("%s ended %s: %v", res.Stream, res.Outcome, res.Err)
-							}
-						}
-					})
-				}
-				both.Wait()
-				for range 20 {
-					r.world.Step()
-				}
-				r.clock.advance(10 * time.Minute)
-				r.admin(t, `UPDATE sync.checkpoints SET next_from = start_time`)
-			}
-			r.sync(t)
-			r.equalsWorld(t)
-			r.vouched(t)
 		})
 	}
 }
