@@ -1,57 +1,94 @@
 package web
 
 import (
+	"bytes"
 	"crypto/sha256"
-	"encoding/base64"
+	"embed"
+	"encoding/hex"
 	"html/template"
 	"net/http"
-	"time"
+	"path"
 
 	defsync "defendersync/sync"
 )
 
-const style = `body{font:15px/1.5 system-ui,sans-serif;margin:2rem}td,th{padding:.2rem 1rem .2rem 0;text-align:left}`
+// What the page shows at most, and from how long ago.
+const (
+	PageRuns = 30 // of a tenant
+	PageDays = 30 // of incidents
+)
 
-// styleHash is what lets a browser apply style under the Content-Security-Policy.
-func styleHash() string {
-	sum := sha256.Sum256([]byte(style))
-	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
-}
+//go:embed assets
+var assets embed.FS
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"lag": lag}).Parse(`<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>defendersync</title><style>{{.Style}}</style>
-<h1>defendersync</h1>
-{{with .Problem}}<p>{{.}}</p>{{end -}}
-{{with .Status.Tenants}}<table>
-<tr><th>tenant<th>stream<th>lag<th>rows<th>gaps<th>quarantine<th>last run
-{{range $t := .}}{{range .Streams}}<tr><td>{{$t.Name}}<td>{{.Stream}}<td>{{lag .LagSeconds}}{{if .Stale}} (stale){{end}}<td>{{.Rows}}<td>{{len .Gaps}}<td>{{.Quarantine}}<td>{{with .LastRun}}{{.Outcome}}{{else}}none{{end}}
-{{end}}{{end}}</table>{{end}}
-<p><a href="/api/status">status</a> <a href="/readyz">readiness</a> <a href="/healthz">health</a> <a href="/metrics">metrics</a></p>
-<p>version {{.Version}}</p>
-</html>
-`))
+var pageTemplate = template.Must(template.ParseFS(assets, "assets/page.html"))
 
-// lag is a lag in words, to the second.
-func lag(seconds *float64) string {
-	if seconds == nil {
-		return "nothing stored yet"
-	}
-	return time.Duration(*seconds * float64(time.Second)).Round(time.Second).String()
-}
-
+// page answers the whole page, and with ?live only the part that changes, which
+// the page's script asks for.
 func (h *handler) page(w http.ResponseWriter, r *http.Request) {
-	view := struct {
-		Style            template.CSS
-		Problem, Version string
-		Status           defsync.Status
-	}{Style: style, Version: h.version}
-	var err error
-	if view.Status, err = h.status.get(r.Context()); err != nil {
-		h.log.Warn("the status could not be read", "err", err)
-		view.Problem, view.Status = statusUnreadable, defsync.Status{}
+	name, code, view := "page", http.StatusOK, h.view(r)
+	if r.URL.Query().Has("live") {
+		name = "live"
+	}
+	if view.Problem != "" {
+		code = http.StatusServiceUnavailable
+	}
+	var body bytes.Buffer
+	if err := pageTemplate.ExecuteTemplate(&body, name, view); err != nil {
+		h.log.Error("the page could not be made", "err", err)
+		http.Error(w, "the page could not be made; the log says why", http.StatusInternalServerError)
+		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	if err := pageTemplate.Execute(w, view); err != nil {
-		h.log.Debug("the page was not delivered", "err", err)
+	w.WriteHeader(code)
+	_, _ = body.WriteTo(w) // the client went away
+}
+
+// view reads what the page shows. Without the status there is nothing to show;
+// what else can't be read is left out, and said to be.
+func (h *handler) view(r *http.Request) *pageView {
+	status, err := h.status.get(r.Context())
+	if err != nil {
+		h.log.Warn("the status could not be read", "err", err)
+		return &pageView{Problem: statusUnreadable, State: "bad", Headline: "The database does not answer", Version: h.version}
+	}
+	var runs map[string][]defsync.StreamRun
+	var incidents map[string]defsync.IncidentFigures
+	var missing []string
+	if h.runs != nil {
+		if runs, err = h.runs.get(r.Context()); err != nil {
+			h.log.Warn("the runs could not be read", "err", err)
+			missing = append(missing, "The runs could not be read; the log says why.")
+		}
+	}
+	if h.incidents != nil {
+		if incidents, err = h.incidents.get(r.Context()); err != nil {
+			h.log.Warn("the incidents could not be counted", "err", err)
+			missing = append(missing, "The incidents could not be counted; the log says why.")
+		}
+	}
+	v := newPage(status, runs, incidents)
+	v.Missing, v.Version = missing, h.version
+	return v
+}
+
+// asset answers a file of the page's. Browsers keep it and ask whether it is
+// still the same, by its tag.
+func asset(name, contentType string) http.HandlerFunc {
+	body, err := assets.ReadFile(path.Join("assets", name))
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	sum := sha256.Sum256(body)
+	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		w.Header().Set("Cache-Control", "no-cache")
+		w.Header().Set("ETag", tag)
+		if r.Header.Get("If-None-Match") == tag {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		_, _ = w.Write(body) // the client went away
 	}
 }

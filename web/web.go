@@ -7,7 +7,6 @@ package web
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -25,25 +24,37 @@ type Check struct {
 	Run    func(context.Context) error // its error is logged, not shown
 }
 
-// Config is what a handler shows. Every field but Log is needed.
+// Config is what a handler shows. Status and Version are needed.
 type Config struct {
 	Status  func(context.Context) (defsync.Status, error)
 	Checks  []Check // in order; the first that fails hides those that depend on it
 	Version string
 	Log     *slog.Logger // nil logs nothing
+
+	// What the page shows beside the status, by tenant id; nil leaves it out.
+	Runs      func(context.Context) (map[string][]defsync.StreamRun, error)
+	Incidents func(context.Context) (map[string]defsync.IncidentFigures, error)
 }
 
 // handler answers from a status that is at most statusAge old.
 type handler struct {
-	status  *statusCache
+	status  *cache[defsync.Status]
 	checks  []Check
 	version string
 	log     *slog.Logger
+
+	runs      *cache[map[string][]defsync.StreamRun] // nil where the page has none
+	incidents *cache[map[string]defsync.IncidentFigures]
 }
+
+// incidentsRest keeps the counting of incidents, which takes longer the more
+// there are, under a fiftieth of one connection's time.
+const incidentsRest = 50
 
 // NewHandler answers
 //
-//	/            a page with the streams and links to the rest
+//	/            a page for people; 503 when the status can't be read
+//	/assets/...  the page's style, script and icon
 //	/api/status  the JSON of `defendersync status --json`; 503 when it can't be read
 //	/healthz     200 while the process lives; asks nothing of the database
 //	/readyz      200 when every check passes and no stream is stale; else 503, one reason a line
@@ -55,8 +66,18 @@ func NewHandler(cfg Config) http.Handler {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	h := &handler{status: newStatusCache(cfg.Status), checks: cfg.Checks, version: cfg.Version, log: cfg.Log}
+	if cfg.Runs != nil {
+		h.runs = newCache(cfg.Runs)
+	}
+	if cfg.Incidents != nil {
+		h.incidents = newCache(cfg.Incidents)
+		h.incidents.rest = incidentsRest
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", h.page)
+	mux.HandleFunc("GET /assets/page.css", asset("page.css", "text/css; charset=utf-8"))
+	mux.HandleFunc("GET /assets/page.js", asset("page.js", "text/javascript; charset=utf-8"))
+	mux.HandleFunc("GET /assets/icon.svg", asset("icon.svg", "image/svg+xml"))
 	mux.HandleFunc("GET /api/status", h.apiStatus)
 	mux.HandleFunc("GET /healthz", healthz)
 	mux.HandleFunc("GET /readyz", h.readyz)
@@ -65,9 +86,10 @@ func NewHandler(cfg Config) http.Handler {
 }
 
 // secured sets the headers that every answer carries: nothing is kept by a
-// cache, guessed at, framed, or loads anything but the page's own style.
+// cache, guessed at, framed, or loads anything but what this server serves.
 func secured(next http.Handler) http.Handler {
-	policy := fmt.Sprintf("default-src 'none'; style-src '%s'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'", styleHash())
+	const policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; " +
+		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header.Set("Cache-Control", "no-store")

@@ -147,31 +147,11 @@ func TestChecksAreBounded(t *testing.T) {
 	ask(t, h, "GET", "/readyz")
 }
 
-func TestPage(t *testing.T) {
-	status := sample()
-	status.Tenants[0].Name = `<script>alert("x")</script>`
-	status.Tenants[0].Streams[1].Stale = true
-	r, body := ask(t, NewHandler(Config{Status: steady(status), Version: "v1.2.3"}), "GET", "/")
-	wantCode(t, r, http.StatusOK)
-	for _, want := range []string{"incidents<td>2m30s<td>321<td>1<td>2<td>incomplete", "alerts<td>nothing stored yet (stale)<td>0<td>0<td>0<td>none",
-		`href="/api/status"`, `href="/readyz"`, `href="/healthz"`, `href="/metrics"`, "v1.2.3", "<style>" + style + "</style>"} {
-		if !strings.Contains(body, want) {
-			t.Errorf("the page lacks %s:\n%s", want, body)
-		}
-	}
-	if strings.Contains(body, "<script") {
-		t.Errorf("a tenant's name is not escaped:\n%s", body)
-	}
-	if !strings.Contains(r.Header.Get("Content-Security-Policy"), styleHash()) {
-		t.Error("the policy forbids the page's own style")
-	}
-}
-
 // TestNothingLeaks breaks everything and looks for the inner error: the log has it, no answer does.
 func TestNothingLeaks(t *testing.T) {
 	var logged bytes.Buffer
 	inner := func(context.Context) error { _, err := broken(t.Context()); return err }
-	for path, want := range map[string]int{"/": 200, "/api/status": 503, "/readyz": 503, "/metrics": 200} {
+	for path, want := range map[string]int{"/": 503, "/?live": 503, "/api/status": 503, "/readyz": 503, "/metrics": 200} {
 		logged.Reset()
 		h := NewHandler(Config{Status: broken, Checks: []Check{{"the database does not answer", inner}}, Log: slog.New(slog.NewTextHandler(&logged, nil))})
 		r, body := ask(t, h, "GET", path)
@@ -195,7 +175,7 @@ func TestFailedStatusIsJSON(t *testing.T) {
 
 func TestMethodsAndPaths(t *testing.T) {
 	h := NewHandler(Config{Status: steady(sample())})
-	for _, path := range []string{"/", "/api/status", "/healthz", "/readyz", "/metrics"} {
+	for _, path := range []string{"/", "/?live", "/api/status", "/healthz", "/readyz", "/metrics"} {
 		for method, want := range map[string]int{"GET": 200, "HEAD": 200, "POST": 405, "PUT": 405, "DELETE": 405, "OPTIONS": 405} {
 			r, _ := ask(t, h, method, path)
 			if r.StatusCode != want {
@@ -214,7 +194,7 @@ func TestMethodsAndPaths(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/index.html", "/api", "/api/status/x", "/metrics/", "/debug/pprof/"} {
+	for _, path := range []string{"/index.html", "/api", "/api/status/x", "/metrics/", "/debug/pprof/", "/live", "/assets/", "/assets/page.html", "/favicon.ico"} {
 		if r, _ := ask(t, h, "GET", path); r.StatusCode != http.StatusNotFound {
 			t.Errorf("GET %s answered %s", path, r.Status)
 		}

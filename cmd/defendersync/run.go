@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net"
+	"time"
 
+	defsync "defendersync/sync"
 	"defendersync/web"
 
 	"github.com/spf13/cobra"
@@ -90,6 +92,12 @@ func (s *session) webConfig() web.Config {
 		Status:  s.status,
 		Version: version(),
 		Log:     s.log,
+		Runs: func(ctx context.Context) (map[string][]defsync.StreamRun, error) {
+			return defsync.ReadRuns(ctx, s.db.Store, s.tenants, web.PageRuns)
+		},
+		Incidents: func(ctx context.Context) (map[string]defsync.IncidentFigures, error) {
+			return defsync.ReadIncidents(ctx, s.db.Store, s.tenants, web.PageDays, time.Now())
+		},
 		Checks: []web.Check{
 			{Reason: "the database does not answer", Run: s.db.Ping},
 			{Reason: "the database's schema is not up to date", Run: func(ctx context.Context) error {
