@@ -41,6 +41,7 @@ type course struct {
 
 	meter    *defender.Meter
 	calls    int64 // of the meter, already counted in a coverage row
+	flaws    int   // ranges recorded that are not complete
 	tally    tally
 	progress func(Progress)
 }
@@ -94,7 +95,7 @@ func (p *course) setClock(served time.Time) {
 
 // vouched is how far an answer served at served can vouch for a window that ends at end.
 func (p *course) vouched(served, end time.Time) time.Time {
-	if served.IsZero() || p.heal {
+	if served.IsZero() {
 		return end
 	}
 	return earlier(end, micro(served.Add(-p.stream.Settle)))
@@ -118,6 +119,9 @@ func (p *course) coverage(end time.Time, rows int64, verdict store.Verdict, reas
 	calls := p.meter.Calls.Load()
 	cov := store.Coverage{From: p.cursor, To: end, Rows: rows, Calls: calls - p.calls, Verdict: verdict, Reason: reason}
 	p.calls = calls
+	if verdict != store.Complete {
+		p.flaws++
+	}
 	return cov
 }
 

@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -25,7 +26,11 @@ func healGaps(ctx context.Context, p reading, s *store.Store, log *slog.Logger) 
 	for _, i := range rand.Perm(len(left))[:min(len(left), maxHealed)] {
 		gap := left[i]
 		log.Info("reading again what was left out", "from", gap.since, "to", gap.until)
-		if err := p.reread(ctx, gap); err != nil {
+		switch err := p.reread(ctx, gap); {
+		case errors.Is(err, errSlow):
+			log.Warn("what was left out is still not to be had", "err", err)
+			return nil // what is new has been read; this stays a gap, and costs minutes
+		case err != nil:
 			return err
 		}
 	}
@@ -57,7 +62,7 @@ func (p *course) leftOut(ctx context.Context, s *store.Store) ([]span, error) {
 			continue
 		}
 		w, place, err := parseWindowKey(q.Key)
-		if err == nil && place == "" && !known[w.since.UnixMicro()] && w.until.Before(p.cursor) {
+		if err == nil && place == "" && !known[w.since.UnixMicro()] && w.until.Before(p.cursor) && w.until.After(p.oldest) {
 			left = append(left, w)
 		}
 	}

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -29,6 +31,7 @@ type hunting struct {
 	plan    []store.HourCount // what is to be expected, where it was counted
 	failing int               // answers in a row that did not come in time
 	wary    int               // answers that have to succeed until a failure is again taken for the service's
+	stuck   bool              // the window before this one was given up
 	bare    bool              // the service takes no prelude: by Timespan alone
 	decided bool              // it has taken one, or is not to be asked again
 
@@ -39,15 +42,17 @@ type hunting struct {
 
 // crowd is one microsecond that does not fit in one answer.
 type crowd struct {
-	Slices []kql.Slice `json:"slices"`           // still to be read
-	Rows   int64       `json:"rows"`             // of those that were
-	Reason string      `json:"reason,omitempty"` // why it is not complete
+	Slices  []kql.Slice `json:"slices"`            // still to be read
+	Rows    int64       `json:"rows"`              // of those that were
+	Refused int         `json:"refused,omitempty"` // answers in a row that did not come
+	Reason  string      `json:"reason,omitempty"`  // why it is not complete
 }
 
 // huntPoint is what a checkpoint keeps of a pass that has not ended.
 type huntPoint struct {
 	Cursor time.Time         `json:"cursor,omitzero"`
 	Crowds map[string]*crowd `json:"crowds,omitempty"` // by microseconds since 1970
+	Stuck  bool              `json:"stuck,omitempty"`  // see hunting.stuck
 }
 
 // huntAnswer is one answer with what it says about its own window.
@@ -75,7 +80,7 @@ func (h *hunting) begin(now time.Time) error {
 			return fmt.Errorf("read resume point of %s: %w", h.stream.Name, err)
 		}
 		if !at.Cursor.IsZero() {
-			h.cursor = at.Cursor
+			h.cursor, h.stuck = at.Cursor, at.Stuck
 		}
 		for key, c := range at.Crowds {
 			h.crowds[key] = c
@@ -136,6 +141,7 @@ func (h *hunting) traverse(ctx context.Context) error {
 
 func (h *hunting) reread(ctx context.Context, s span) error {
 	h.park()
+	h.stuck = false // that was elsewhere
 	h.cursor, h.until = later(s.since, edgeAt(h.now())), s.until
 	if !h.cursor.Before(h.until) {
 		return nil // over the edge: it stays a gap, and the gap says why
@@ -147,7 +153,7 @@ func (h *hunting) reread(ctx context.Context, s span) error {
 // park leaves the ordinary pass where it is, to read behind the watermark.
 func (h *hunting) park() {
 	if !h.heal && h.cp.ResumePoint != nil {
-		h.parked = &huntPoint{Cursor: h.cursor}
+		h.parked = &huntPoint{Cursor: h.cursor, Stuck: h.stuck}
 	}
 	h.heal = true
 }
@@ -158,10 +164,10 @@ func (h *hunting) phase(ctx context.Context) error {
 		defer h.share.mu.Unlock()
 	}
 	switch edge := edgeAt(h.now()); {
-	case h.crowds[h.place()] != nil:
-		return h.slice(ctx)
 	case h.cursor.Before(edge):
 		return h.overEdge(ctx, edge)
+	case h.crowds[h.place()] != nil:
+		return h.slice(ctx)
 	default:
 		return h.window(ctx)
 	}
@@ -173,9 +179,25 @@ func (h *hunting) place() string { return strconv.FormatInt(h.cursor.UnixMicro()
 // overEdge records what the service no longer has. An answer would be empty,
 // and look complete.
 func (h *hunting) overEdge(ctx context.Context, edge time.Time) error {
-	end := earlier(h.until, edge.Truncate(h.grain()).Add(h.grain()))
-	reason := "older than the 30 days that the service looks back when it was to be read"
-	return h.advance(ctx, &huntAnswer{HuntAnswer: &defender.HuntAnswer{}}, end, outcomeOf{store.Failed, reason})
+	end := earlier(h.until, edge.Add(time.Second).Truncate(h.grain()).Add(h.grain())) // see forgotten
+	h.width = max(h.width, huntFirstWidth)
+	maps.DeleteFunc(h.crowds, func(key string, _ *crowd) bool {
+		at, err := strconv.ParseInt(key, 10, 64)
+		return err != nil || at < end.UnixMicro()
+	})
+	return h.advance(ctx, &huntAnswer{HuntAnswer: &defender.HuntAnswer{}}, end, outcomeOf{store.Failed, overEdgeReason})
+}
+
+const overEdgeReason = "older than the 30 days that the service looks back when it was to be read"
+
+// forgotten is up to where the service had nothing left when it made the
+// answer. Waiting to be let in, and for the answer, may have taken long, and
+// its clock may be ahead of ours. Its time is in whole seconds, rounded down.
+func (h *hunting) forgotten(a *huntAnswer) time.Time {
+	if a.ServerTime.IsZero() {
+		return edgeAt(h.now())
+	}
+	return edgeAt(a.ServerTime.Add(time.Second))
 }
 
 // outcomeOf is what is recorded of a range.
@@ -248,37 +270,43 @@ func (h *hunting) hear(ctx context.Context, text string, w span) (*huntAnswer, e
 	if err != nil {
 		return nil, err
 	}
+	if h.stuck {
+		h.stuck, h.width = false, max(h.width, huntFirstWidth) // what was narrow was the bad stretch
+	}
 	h.failing, h.wary, h.decided = 0, max(h.wary-1, 0), true
 	h.setClock(a.ServerTime)
 	return &huntAnswer{HuntAnswer: a, full: a.Rows >= int64(h.hunt.Cap)}, nil
 }
 
 // count asks how many rows there are in each hour of a window, which come in
-// order.
+// order. What is too much for one answer is asked for in parts of whole hours.
 func (h *hunting) count(ctx context.Context, w span) (*countSink, error) {
-	counts, err := h.countSome(ctx, w)
-	slices.SortFunc(counts.counts, func(a, b store.HourCount) int { return a.Hour.Compare(b.Hour) })
-	return counts, err
+	var all countSink
+	for at, width := w.since, w.width(); at.Before(w.until); {
+		part := span{at, earlier(w.until, at.Add(width))}
+		if part.until.Before(w.until) {
+			part.until = later(part.until.Truncate(time.Hour), at.Add(time.Hour).Truncate(time.Hour))
+		}
+		counts, err := h.countSome(ctx, part)
+		var over *defender.OversizeError
+		switch tooMuch := errors.As(err, &over) || err == nil && len(counts.counts) >= h.hunt.Cap; {
+		case tooMuch && part.width() > time.Hour:
+			width = part.halved()
+			continue
+		case err != nil:
+			return &all, err
+		}
+		all.counts = append(all.counts, counts.counts...)
+		at = part.until
+	}
+	slices.SortFunc(all.counts, func(a, b store.HourCount) int { return a.Hour.Compare(b.Hour) })
+	return &all, nil
 }
 
-// countSome asks for an answer with as many hours as it can hold in halves.
 func (h *hunting) countSome(ctx context.Context, w span) (*countSink, error) {
 	var counts countSink
-	a, err := h.request(ctx, defender.HuntRequest{Query: h.scan(w, kql.Slice{}).CountText(), Since: w.since, Until: w.until}, &counts)
-	if err != nil || a.Rows < int64(h.hunt.Cap) || w.width() <= time.Hour {
-		return &counts, err
-	}
-	middle := w.since.Add(w.halved()).Truncate(time.Hour)
-	if !middle.After(w.since) {
-		middle = w.since.Add(w.halved())
-	}
-	first, err := h.countSome(ctx, span{w.since, middle})
-	if err != nil {
-		return first, err
-	}
-	second, err := h.countSome(ctx, span{middle, w.until})
-	first.counts = append(first.counts, second.counts...)
-	return first, err
+	_, err := h.request(ctx, defender.HuntRequest{Query: h.scan(w, kql.Slice{}).CountText(), Since: w.since, Until: w.until}, &counts)
+	return &counts, err
 }
 
 // request is the only place that waits for the service. What readers share is
@@ -305,14 +333,23 @@ func (h *hunting) advance(ctx context.Context, a *huntAnswer, end time.Time, o o
 	if a.Rows > 0 || a.Columns != nil {
 		c.Hunt = h.rows
 	}
-	if end.After(h.cursor) {
-		c.Coverage = []store.Coverage{h.coverage(end, a.Rows, o.verdict, o.reason)}
-	}
+	h.vouch(&c, a, end, o)
+	return h.save(ctx, c)
+}
+
+// vouch records what is known of [cursor, end) and moves there.
+func (h *hunting) vouch(c *store.Commit, a *huntAnswer, end time.Time, o outcomeOf) {
 	if h.heal && o.verdict == store.Complete {
 		c.Resolved = append(c.Resolved, store.QuarantineKey{Kind: kindResponse, Key: windowKey(span{h.cursor, end})})
 	}
+	if gone := earlier(h.forgotten(a), end); o.verdict == store.Complete && gone.After(h.cursor) {
+		c.Coverage = append(c.Coverage, h.coverage(gone, 0, store.Failed, overEdgeReason))
+		h.move(gone, a.ServerTime)
+	}
+	if end.After(h.cursor) {
+		c.Coverage = append(c.Coverage, h.coverage(end, a.Rows, o.verdict, o.reason))
+	}
 	h.move(end, a.ServerTime)
-	return h.save(ctx, c)
 }
 
 // save commits c with the checkpoint as it now stands.
@@ -328,12 +365,12 @@ func (h *hunting) save(ctx context.Context, c store.Commit) error {
 
 // mark writes the resume point, or that the pass has ended.
 func (h *hunting) mark(cp *store.Checkpoint) error {
-	at := huntPoint{Cursor: h.cursor, Crowds: h.crowds}
+	at := huntPoint{Cursor: h.cursor, Crowds: h.crowds, Stuck: h.stuck}
 	switch {
 	case h.heal && h.parked == nil:
 		at.Cursor = time.Time{}
 	case h.heal:
-		at.Cursor = h.parked.Cursor
+		at.Cursor, at.Stuck = h.parked.Cursor, h.parked.Stuck
 	case !h.cursor.Before(h.until):
 		cp.PassedAt, at.Cursor = h.started, time.Time{}
 	}

@@ -73,6 +73,48 @@ func TestRejectedPrelude(t *testing.T) {
 	r.vouched(t)
 }
 
+// TestRejectedPreludeAndTooMuch: that the query is too much for one answer when
+// it is tried without its prelude says that the service takes it.
+func TestRejectedPreludeAndTooMuch(t *testing.T) {
+	r := newHuntRig(t, huntOptions{rigOptions: rigOptions{sim: defendersim.Options{HuntRejectPrelude: true}}, tables: manyProcesses(400),
+		hunts: []defsync.Hunt{{Name: "dirs", Query: dirs}}, cap: 100})
+	r.sim.Inject(defendersim.Fault{Kind: defendersim.FaultStatus, Status: 400, Endpoint: defendersim.Hunting, Times: 1,
+		Body:  `{"error":{"code":"BadRequest","message":"Query execution has exceeded the allowed result size. Optimize your query by limiting the amount of results and try again."}}`,
+		Query: func(kql, _ string) bool { return kql == dirs }})
+	r.sync(t)
+	if n := value[int64](t, r.db, `SELECT count(*) FROM hunting.dirs`); n != 400 {
+		t.Errorf("%d rows are stored, want 400", n)
+	}
+	r.vouched(t)
+}
+
+// TestOlderKnowsNoTimespan: there nothing but the prelude windows a query, and
+// one without would answer with 30 days in place of each window.
+func TestOlderKnowsNoTimespan(t *testing.T) {
+	for _, h := range []defsync.Hunt{{Name: "dirs", Query: dirs}, {Name: "dirs", Query: perDevice, Mode: defsync.ModeReplace, Lookback: 24 * time.Hour}} {
+		r := newHuntRig(t, huntOptions{rigOptions: rigOptions{dialect: defender.Older, sim: defendersim.Options{HuntRejectPrelude: true}},
+			tables: manyProcesses(40), hunts: []defsync.Hunt{h}, cap: 100})
+		res := r.worker.Sync(t.Context(), "", nil)[0]
+		if res.Outcome != defsync.OutcomeFailed || !strings.Contains(res.Err.Error(), "rejects the query") || res.Read != 0 || res.Calls != 1 {
+			t.Errorf("the pass ended %+v", res)
+		}
+	}
+}
+
+// TestTimeOutsideTheWindow: what a query calls its time need not be in the
+// window that it was asked for, and says nothing about where to cut that.
+func TestTimeOutsideTheWindow(t *testing.T) {
+	r := newHuntRig(t, huntOptions{tables: manyProcesses(600), cap: 50,
+		hunts: []defsync.Hunt{{Name: "shifted", Query: "DeviceProcessEvents\n| project Timestamp = Timestamp - 60d, ReportId"}}})
+	r.sync(t)
+	if n := value[int64](t, r.db, `SELECT count(*) FROM hunting.shifted`); n != 600 {
+		t.Errorf("%d rows are stored, want 600", n)
+	}
+	if n := len(r.huntCalls(0)); n > 60 {
+		t.Errorf("it took %d requests", n)
+	}
+}
+
 // TestFullSecondOfAQueryIsFlagged: nothing may be added to a query, so that a
 // microsecond with more rows than one answer holds cannot be told apart.
 func TestFullSecondOfAQueryIsFlagged(t *testing.T) {

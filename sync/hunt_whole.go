@@ -19,6 +19,8 @@ type whole struct {
 	hunt   *Hunt
 	source Hunter
 	rows   *store.HuntRows
+
+	timespan bool // the service limits a query by the request's Timespan
 }
 
 func (h *whole) begin(now time.Time) error {
@@ -112,8 +114,8 @@ func (h *whole) collectQuery(ctx context.Context) (time.Time, error) {
 	}
 	served, full, err := h.ask(ctx, text)
 	var query *defender.QueryError
-	if errors.As(err, &query) && text != h.hunt.Query {
-		served, full, err = h.ask(ctx, h.hunt.Query) // Timespan limits it, too, where the prelude is what is rejected
+	if errors.As(err, &query) && text != h.hunt.Query && h.timespan {
+		served, full, err = h.ask(ctx, h.hunt.Query) // which limits it, too, where the prelude is what is rejected
 	}
 	switch {
 	case err != nil:

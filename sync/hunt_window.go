@@ -28,8 +28,8 @@ func (h *hunting) foresee(ctx context.Context, s span) error {
 	}
 	counts, err := h.count(ctx, span{later(s.since, edgeAt(h.now())), s.until})
 	var over *defender.OversizeError
-	if errors.As(err, &over) {
-		return nil
+	if errors.As(err, &over) || isolatable(err) {
+		return nil // where it is the service, the first window finds out
 	}
 	if err != nil {
 		return h.explain(err)
@@ -103,10 +103,10 @@ func (h *hunting) cut(ctx context.Context, w span, o outcomeOf) error {
 
 // narrower is how wide a window should have been: half, or up to where the middle
 // one of the rows that came stands. Rows that crowd in one microsecond are so
-// come upon at once.
+// come upon at once. What a query calls its time need not be in the window.
 func (h *hunting) narrower(w span) time.Duration {
 	half := w.halved()
-	if at, ok := h.times.middle(); ok && at.Before(w.since.Add(half)) {
+	if at, ok := h.times.middle(); ok && !at.Before(w.since) && at.Before(w.since.Add(half)) {
 		return at.Sub(w.since)
 	}
 	return half
@@ -144,11 +144,13 @@ func (h *hunting) slice(ctx context.Context) error {
 	w := span{h.cursor, h.cursor.Add(tick)}
 	s := at.Slices[0]
 	a, err := h.ask(ctx, h.text(w, s), w)
-	if err != nil {
-		if a, err = h.sliceRefused(err); err != nil {
-			return err
-		}
+	switch {
+	case err != nil:
+		return h.sliceRefused(ctx, at, err)
+	case a.Incomplete:
+		at.Reason = partialReason
 	}
+	at.Refused = 0
 	switch {
 	case !a.full:
 		at.Slices = at.Slices[1:]
@@ -167,20 +169,31 @@ func (h *hunting) slice(ctx context.Context) error {
 	return h.leaveCrowd(ctx, a, at)
 }
 
-// sliceRefused takes an answer that would be too large for a full one without
-// rows: less is to be asked for.
-func (h *hunting) sliceRefused(err error) (*huntAnswer, error) {
+// maxRefused is how many slices of a microsecond may be refused in a row, each
+// half as large as the one before: then it is not their size.
+const maxRefused = 10
+
+// sliceRefused asks for less than the slice that the service would not give. A
+// microsecond of which it gives nothing is left out: what does not come in time
+// costs minutes, and is not tried as often.
+func (h *hunting) sliceRefused(ctx context.Context, at *crowd, err error) error {
 	var over *defender.OversizeError
-	if !errors.As(err, &over) {
-		return nil, h.explain(err)
+	limit := maxRefused
+	switch errors.As(err, &over); {
+	case over == nil && !isolatable(err):
+		return h.explain(err)
+	case over == nil || over.Timeout:
+		limit = maxFailing
 	}
-	if over.Timeout {
-		if h.failing++; h.failing > maxFailing {
-			return nil, fmt.Errorf("%d answers in a row did not come, although each was asked for less: %w", h.failing, err)
-		}
+	if s := at.Slices[0]; at.Refused < limit && s.Of < maxSlices {
+		at.Refused++
+		at.Slices = append(halves(s), at.Slices[1:]...)
+		return h.save(ctx, store.Commit{})
 	}
-	h.rows.Reset()
-	return &huntAnswer{HuntAnswer: &defender.HuntAnswer{}, full: true}, nil
+	if down := h.probe(ctx); down != nil {
+		return errors.Join(err, down)
+	}
+	return h.leaveOut(ctx, span{h.cursor, h.cursor.Add(tick)}, err)
 }
 
 // halves are the two slices that hold what s held.
@@ -195,11 +208,11 @@ func (h *hunting) leaveCrowd(ctx context.Context, a *huntAnswer, at *crowd) erro
 	if at.Reason != "" {
 		o = outcomeOf{store.Truncated, at.Reason}
 	}
-	end := h.cursor.Add(tick)
 	h.tally.read += a.Rows
-	c := store.Commit{Hunt: h.rows, Coverage: []store.Coverage{h.coverage(end, at.Rows, o.verdict, o.reason)}}
+	a.Rows = at.Rows
+	c := store.Commit{Hunt: h.rows}
 	h.width = max(h.width, huntFirstWidth) // what was narrow was the crowd
-	h.move(end, a.ServerTime)
+	h.vouch(&c, a, h.cursor.Add(tick), o)
 	return h.save(ctx, c)
 }
 
@@ -207,6 +220,9 @@ func (h *hunting) leaveCrowd(ctx context.Context, a *huntAnswer, at *crowd) erro
 // pass ends: each takes minutes of the quota. The next one goes on with the
 // narrower window that this one has come to.
 const maxFailing = 3
+
+// errSlow ends a pass on account of maxFailing.
+var errSlow = errors.New("answers in a row did not come")
 
 // refused deals with a window that the service would not give.
 func (h *hunting) refused(ctx context.Context, w span, err error) error {
@@ -220,19 +236,21 @@ func (h *hunting) refused(ctx context.Context, w span, err error) error {
 	case over == nil && !isolatable(err):
 		return h.explain(err)
 	}
-	if down := h.probe(ctx); down != nil {
-		return errors.Join(err, down)
+	last := h.stuck || w.width() <= h.grain() // nothing is stepped over before the service was asked whether it is there
+	if h.wary == 0 || last {
+		if down := h.probe(ctx); down != nil {
+			return errors.Join(err, down)
+		}
 	}
 	h.wary = cleanAnswers
 	if over != nil {
 		h.failing++
 	}
 	if h.failing > maxFailing && w.width() > h.grain() {
-		return fmt.Errorf("%d answers in a row did not come, although each was asked for less; the next pass goes on with %s: %w",
-			h.failing, h.width, err)
+		return fmt.Errorf("%d %w, although each was asked for less; the next pass goes on with %s: %w", h.failing, errSlow, h.width, err)
 	}
-	if w.width() <= h.grain() {
-		return h.giveUp(ctx, w, err)
+	if last {
+		return h.leaveOut(ctx, w, err)
 	}
 	return h.cut(ctx, w, outcomeOf{store.Failed, err.Error()})
 }
@@ -246,22 +264,24 @@ func (h *hunting) probe(ctx context.Context) error {
 		scan.Table, scan.Time = "AlertInfo", "Timestamp" // which every tenant has
 	}
 	_, err := h.request(ctx, defender.HuntRequest{Query: scan.CountText(), Since: empty, Until: empty.Add(time.Second), Attempts: 1}, new(countSink))
+	var query *defender.QueryError
+	if errors.As(err, &query) {
+		return nil // it reads queries, whatever it thinks of this one
+	}
 	return err
 }
 
-// giveUp records a window that cannot be had, with what was served of it.
-func (h *hunting) giveUp(ctx context.Context, w span, err error) error {
-	if h.hunt.query == nil && h.crowds[h.place()] == nil {
-		var over *defender.OversizeError
-		if errors.As(err, &over) {
-			return h.crowded(ctx, w)
-		}
-	}
+// leaveOut records a window that cannot be had and goes on after it. Where that
+// fails, too, it is a whole stretch of time that is bad: what is left out then
+// grows, instead of being looked for down to each of its microseconds.
+func (h *hunting) leaveOut(ctx context.Context, w span, err error) error {
+	delete(h.crowds, h.place())
 	c := store.Commit{
 		Coverage:   []store.Coverage{h.coverage(w.until, 0, store.Failed, err.Error())},
 		Quarantine: []store.Quarantined{unread(w, err)},
 	}
-	h.width = max(h.width, huntFirstWidth)
+	h.stuck = true
+	h.width = max(4*w.width(), h.grain())
 	h.move(w.until, time.Time{})
 	return h.save(ctx, c)
 }
@@ -277,10 +297,16 @@ func (h *hunting) rejected(ctx context.Context, w span, err error) error {
 		return h.explain(err)
 	}
 	wide := span{w.since.Truncate(time.Second), w.until.Truncate(time.Second).Add(time.Second)}
-	if _, bare := h.ask(ctx, h.hunt.Query, wide); bare != nil {
+	_, bare := h.ask(ctx, h.hunt.Query, wide)
+	var query *defender.QueryError
+	var over *defender.OversizeError
+	switch {
+	case errors.As(bare, &query):
 		return h.explain(err)
+	case bare != nil && !errors.As(bare, &over): // too much for one answer, but a query that it takes
+		return bare
 	}
-	h.bare = true
+	h.bare, h.decided = true, true
 	h.align()
 	return h.save(ctx, store.Commit{SchemaChanges: []store.SchemaChange{h.preludeChange(err.Error())}})
 }

@@ -19,13 +19,14 @@ func (w *Worker) newHunt(ctx context.Context, e errand) (reading, error) {
 	}
 	rows := w.cfg.Store.NewHuntRows(e.stream.Hunt.spec(e.tenant.ID))
 	if e.stream.Hunt.Mode != ModeEvents {
-		p := &whole{course: c, hunt: e.stream.Hunt, source: e.tenant.Hunter, rows: rows}
+		p := &whole{course: c, hunt: e.stream.Hunt, source: e.tenant.Hunter, rows: rows, timespan: e.tenant.Dialect != defender.Older}
 		return p, p.begin(e.run.StartedAt)
 	}
 	p := &hunting{course: c, hunt: e.stream.Hunt, source: e.tenant.Hunter, rows: rows}
 	if err := p.begin(e.run.StartedAt); err != nil {
 		return p, err
 	}
+	p.decided = p.decided || e.tenant.Dialect == defender.Older // without a prelude each window would be all of the 30 days
 	return p, p.recall(ctx, w.cfg.Store)
 }
 
