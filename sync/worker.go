@@ -43,7 +43,8 @@ type Worker struct {
 type tenantState struct {
 	Tenant
 	lease keeper
-	pages sync.Mutex // see pass.pages
+	pages sync.Mutex               // see pass.pages
+	busy  map[string]chan struct{} // by stream: full while one reads it
 }
 
 // NewWorker checks the configuration. It starts nothing.
@@ -61,10 +62,12 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 	for _, t := range cfg.Tenants {
 		state := &tenantState{Tenant: t, lease: keeper{leases: cfg.Store, tenantID: t.ID, owner: cfg.Owner}}
 		state.lease.taken = func(ctx context.Context) error { return w.countCalls(ctx, t) }
+		state.busy = map[string]chan struct{}{}
 		for _, s := range t.Streams {
 			if err := state.check(s); err != nil {
 				return nil, err
 			}
+			state.busy[s.Name] = make(chan struct{}, 1)
 		}
 		w.tenants = append(w.tenants, state)
 	}
@@ -247,27 +250,32 @@ func (w *Worker) pass(ctx context.Context, lease store.Lease, t *tenantState, s 
 		if r.Warning, err = p.way().warning(ctx, w.cfg.Store); err != nil || !heal {
 			return err
 		}
-		if err := healGaps(ctx, p, w.cfg.Store, w.logOf(e)); err != nil {
+		if err := w.retain(ctx, e); err != nil {
 			return err
 		}
-		return w.retain(ctx, e)
+		return healGaps(ctx, p, w.cfg.Store, w.logOf(e))
 	})
 }
 
 // recorded does a stream's work between the begin and the end of its record in
 // sync.runs.
 func (w *Worker) recorded(ctx context.Context, e errand, work func(context.Context, errand, *Result) error) Result {
+	r := Result{Tenant: e.tenant.Name, Stream: e.stream.Name}
+	done, err := e.tenant.turn(ctx, e.stream.Name)
+	if err != nil {
+		return failed(ctx, r, err)
+	}
+	defer done()
 	began := time.Now()
 	e.run = store.Run{RunID: newRunID(), TenantID: e.tenant.ID, Stream: e.stream.Name, Command: cmp.Or(e.run.Command, w.cfg.Command),
 		StartedAt: micro(w.cfg.Now()), Outcome: "running"}
 	log := w.logOf(e)
-	r := Result{Tenant: e.tenant.Name, Stream: e.stream.Name}
 	if err := w.cfg.Store.StartRun(ctx, e.lease, e.run); err != nil {
 		r = failed(ctx, r, err)
 		w.log(r, log)
 		return r
 	}
-	err := work(ctx, e, &r)
+	err = work(ctx, e, &r)
 	r.Elapsed = time.Since(began)
 	if err != nil {
 		r = failed(ctx, r, err)
@@ -276,6 +284,17 @@ func (w *Worker) recorded(ctx context.Context, e errand, work func(context.Conte
 	}
 	w.finish(ctx, e.run, r, log)
 	return r
+}
+
+// turn waits until nobody else of this worker reads the stream. A pass and a
+// comparison would move its checkpoint under each other's feet.
+func (t *tenantState) turn(ctx context.Context, stream string) (done func(), err error) {
+	select {
+	case t.busy[stream] <- struct{}{}:
+		return func() { <-t.busy[stream] }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 func (w *Worker) logOf(e errand) *slog.Logger {
