@@ -97,6 +97,9 @@ func reachable(s Stream, want span, now time.Time) (can span, beyond time.Durati
 		edge = edgeAt(now).Add(edgeMargin)
 	}
 	can = span{later(want.since, micro(edge)), earlier(want.until, micro(now.Add(-s.Settle)))}
+	if s.Hunt != nil {
+		can.until = can.until.Truncate(time.Second) // as fine as a Timespan
+	}
 	if beyond = earlier(can.since, want.until).Sub(want.since); beyond <= edgeMargin {
 		beyond = 0 // who asks for 30 days is not to be told of minutes
 	}
@@ -224,7 +227,7 @@ func (f *filler) run(ctx context.Context, p reading) error {
 	}
 	first.share = &huntShare{cp: first.cp}
 	group, ctx := errgroup.WithContext(ctx)
-	for i := range min(cmp.Or(f.request.Parallel, readersOf), len(f.missing)) {
+	for i := range cmp.Or(f.request.Parallel, readersOf) {
 		reader := first
 		if i > 0 {
 			reader = first.another(f.worker.cfg.Store)

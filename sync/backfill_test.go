@@ -3,6 +3,7 @@ package sync_test
 import (
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -89,6 +90,63 @@ func TestBackfillRefusesWhatHasNoPast(t *testing.T) {
 			t.Errorf("the backfill ended %+v, want an error about %s", res, want)
 		}
 	}
+}
+
+// TestBackfillByTimespan is complete to its end, whatever the fraction of the
+// second is: a Timespan has whole seconds.
+func TestBackfillByTimespan(t *testing.T) {
+	r := newHuntRig(t, huntOptions{tables: manyProcesses(400), hunts: []defsync.Hunt{{Name: "dirs", Query: dirs, Window: defsync.WindowTimespan}}, cap: 100})
+	r.clock.advance(345678 * time.Microsecond)
+	now := r.clock.Now()
+	res := r.worker.Backfill(t.Context(), defsync.BackfillRequest{Stream: "hunting/dirs", From: now.Add(-10 * 24 * time.Hour), To: now})[0]
+	if res.Outcome != defsync.OutcomeComplete || res.Inserted != 200 {
+		t.Errorf("the backfill ended %+v", res)
+	}
+	r.vouched(t)
+}
+
+// TestBackfillHasTwoReaders: of one stretch, too, two windows are asked for at a time.
+func TestBackfillHasTwoReaders(t *testing.T) {
+	var mu sync.Mutex
+	inFlight, most := 0, 0
+	count := func(n int) func(int) {
+		return func(int) {
+			mu.Lock()
+			defer mu.Unlock()
+			inFlight += n
+			most = max(most, inFlight)
+		}
+	}
+	opt := huntOptions{tables: manyProcesses(3000), hunts: threeHunts()[:1], cap: 100}
+	opt.sim.OnRequest, opt.sim.OnAnswer = count(1), count(-1)
+	r := newHuntRig(t, opt)
+	r.sim.Inject(defendersim.Fault{Kind: defendersim.FaultSlow, Endpoint: defendersim.Hunting, Delay: 20 * time.Millisecond})
+	now := r.clock.Now()
+	r.worker.Backfill(t.Context(), defsync.BackfillRequest{Stream: "hunting/device_process_events", From: now.Add(-25 * 24 * time.Hour), To: now})
+	if most != 2 {
+		t.Errorf("at most %d requests were in flight, want 2", most)
+	}
+	r.huntEqualsSource(t)
+	r.vouched(t)
+}
+
+// TestBackfillClockAhead: this machine calls the past what is still to come at
+// the service, and vouches for none of it.
+func TestBackfillClockAhead(t *testing.T) {
+	eachDialect(t, func(t *testing.T, d defender.Dialect) {
+		r := newHuntRig(t, huntOptions{rigOptions: rigOptions{dialect: d}, tables: manyProcesses(100), hunts: threeHunts()[:1], cap: 1000})
+		served := r.clock.Now()
+		r.clock = &clock{now: served.Add(3 * time.Hour)} // the worker's, not the service's
+		w := r.newWorker(t, r.openStore(t), "ahead")
+		res := w.Backfill(t.Context(), defsync.BackfillRequest{Stream: "hunting/device_process_events", From: served.Add(-24 * time.Hour), To: r.clock.Now()})[0]
+		if res.Outcome != defsync.OutcomeIncomplete {
+			t.Errorf("the backfill ended %+v", res)
+		}
+		if to := value[time.Time](t, r.db, `SELECT max(to_time) FROM sync.coverage WHERE verdict = 'complete'`); to.After(served.Add(-2 * time.Minute)) {
+			t.Errorf("complete up to %s, and the service has only come to %s", to, served)
+		}
+		r.vouched(t)
+	})
 }
 
 // TestPlanIsWhatHappens: the plan stores nothing and asks for counts alone; then
