@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -121,6 +122,9 @@ type comparison struct {
 	errand  errand
 	reading reading
 	out     *Reconciled
+
+	forget []store.Reconciled // units that differed once and no longer do
+	flawed map[int64]bool     // units that could not be read again whole
 }
 
 func (c *comparison) run(ctx context.Context, r ReconcileRequest) error {
@@ -249,11 +253,15 @@ func (c *comparison) compare(w span, n tallies) []span {
 		c.out.Checked++
 		c.out.Source += source
 		c.out.Stored += stored
+		k, known := n.known[key]
 		if source == stored {
+			if known {
+				c.forget = append(c.forget, store.Reconciled{Hour: at})
+			}
 			continue
 		}
 		c.out.Differing++
-		if k, ok := n.known[key]; ok && k.SourceRows == source && k.StoredRows == stored {
+		if known && k.SourceRows == source && k.StoredRows == stored {
 			c.out.Explained++
 			continue
 		}
@@ -265,12 +273,13 @@ func (c *comparison) compare(w span, n tallies) []span {
 // heal reads the differing units again, counts once more and remembers what
 // still differs, so that it is not read again for nothing the next time.
 func (c *comparison) heal(ctx context.Context, w span, differ []span, source counts) error {
+	c.flawed = map[int64]bool{}
 	for _, s := range joined(append(slices.Clone(differ), c.mutable(w)...)) {
-		if err := c.reading.reread(ctx, s); err != nil {
+		if err := c.readAgain(ctx, s); err != nil {
 			return err
 		}
 	}
-	if len(differ) == 0 {
+	if len(differ) == 0 && len(c.forget) == 0 {
 		return nil
 	}
 	stored, err := c.stored(ctx, w)
@@ -281,16 +290,52 @@ func (c *comparison) heal(ctx context.Context, w span, differ []span, source cou
 	for at := w.since; at.Before(w.until); at = at.Add(c.out.Unit) {
 		c.out.After += stored[at.Unix()]
 	}
-	var still []store.Reconciled
+	if source, err = c.recount(ctx, differ, tallies{source: source, stored: stored}); err != nil {
+		return err
+	}
+	save := c.forget
 	for _, s := range differ {
 		key := s.since.Unix()
 		if source[key] == stored[key] {
 			c.out.Healed++
-			continue
 		}
-		still = append(still, store.Reconciled{Hour: s.since, SourceRows: source[key], StoredRows: stored[key]})
+		if !c.flawed[key] {
+			save = append(save, store.Reconciled{Hour: s.since, SourceRows: source[key], StoredRows: stored[key]})
+		}
 	}
-	return c.worker.cfg.Store.SaveReconciled(ctx, c.errand.lease, c.errand.stream.Name, c.errand.run.RunID, still)
+	return c.worker.cfg.Store.SaveReconciled(ctx, c.errand.lease, c.errand.stream.Name, c.errand.run.RunID, save)
+}
+
+// readAgain notes the units of s where what was read is not whole: that they
+// still differ is then no wonder, and nothing to be content with.
+func (c *comparison) readAgain(ctx context.Context, s span) error {
+	way := c.reading.way()
+	before := way.flaws
+	if err := c.reading.reread(ctx, s); err != nil {
+		return err
+	}
+	for at := s.since; way.flaws > before && at.Before(s.until); at = at.Add(c.out.Unit) {
+		c.flawed[at.Unix()] = true
+	}
+	return nil
+}
+
+// recount asks the source once more about hours that differ after they were
+// read again: rows may have come in between. Of incidents each day is a call.
+func (c *comparison) recount(ctx context.Context, differ []span, n tallies) (counts, error) {
+	still := slices.DeleteFunc(slices.Clone(differ), func(s span) bool { return n.source[s.since.Unix()] == n.stored[s.since.Unix()] })
+	if len(still) == 0 || c.errand.stream.Hunt == nil {
+		return n.source, nil
+	}
+	fresh, err := c.source(ctx, span{still[0].since, still[len(still)-1].until})
+	if err != nil {
+		return nil, err
+	}
+	source := maps.Clone(n.source)
+	for _, s := range still {
+		source[s.since.Unix()] = fresh[s.since.Unix()]
+	}
+	return source, nil
 }
 
 // mutable is the stretch of a table whose rows change that is read again in any case.
