@@ -54,9 +54,13 @@ func poolConfig(url string, maxConns int) (*pgxpool.Config, error) {
 
 // openPool connects once, so that a wrong address is told now.
 func openPool(ctx context.Context, config *pgxpool.Config) (*Store, error) {
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err == nil {
-		err = pool.Ping(ctx)
+	pool, pooled, err := connect(ctx, config)
+	if mode := &config.ConnConfig.DefaultQueryExecMode; err == nil && pooled && *mode == pgx.QueryExecModeCacheStatement {
+		// A statement that is prepared by name is one server connection's, and the next
+		// transaction may be another's: without names, each execution brings its own.
+		pool.Close()
+		*mode = pgx.QueryExecModeCacheDescribe
+		pool, _, err = connect(ctx, config)
 	}
 	if err != nil {
 		if pool != nil {
@@ -65,6 +69,22 @@ func openPool(ctx context.Context, config *pgxpool.Config) (*Store, error) {
 		return nil, explainConnect(config.ConnConfig, err)
 	}
 	return &Store{pool: pool}, nil
+}
+
+// connect also reports whether a pooler such as PgBouncer is between: the
+// process that it says it is connected to is then not the one that answers.
+func connect(ctx context.Context, config *pgxpool.Config) (pool *pgxpool.Pool, pooled bool, err error) {
+	const who = `SELECT pg_backend_pid()`
+	if pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return nil, false, err
+	}
+	err = pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
+		var pid uint32
+		err := conn.QueryRow(ctx, who, pgx.QueryExecModeSimpleProtocol).Scan(&pid)
+		pooled = pid != conn.Conn().PgConn().PID()
+		return err
+	})
+	return pool, pooled, err
 }
 
 // explainConnect says in one sentence what to change about the connection.
