@@ -18,7 +18,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 )
 
 //go:embed 0*.sql
@@ -224,15 +223,10 @@ func withProvider(ctx context.Context, pool *pgxpool.Pool, s series, f func(*goo
 	if err := ensureSchema(ctx, pool); err != nil {
 		return err
 	}
-	// Polls every second: the default of five is a long wait for five workers that start at once.
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
-	if err != nil {
-		return err
-	}
 	db := stdlib.OpenDBFromPool(pool)
 	p, err := goose.NewProvider(goose.DialectPostgres, db, s.files,
 		goose.WithDisableGlobalRegistry(true),
-		goose.WithSessionLocker(locker),
+		goose.WithSessionLocker(&locker{config: pool.Config().ConnConfig}),
 		goose.WithTableName(s.table),
 		// Whoever applies generated migrations by hand may begin with any table.
 		goose.WithAllowOutofOrder(s.table == generatedTable),
