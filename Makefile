@@ -11,7 +11,7 @@ POSTGRES     = PG_BIN=$$(.ci/setup) && export PG_BIN &&
 # Go refuses to build where git refuses to answer, as for another user's clone.
 STAMP        = $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 
-.PHONY: help demo test build lint race bench schema kql image
+.PHONY: help demo test build lint race bench schema kql pooler image
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -47,6 +47,12 @@ kql: ## check the hunting queries that are sent with Microsoft's own parser
 	@npm --prefix .ci/kql ci --silent --no-audit --no-fund
 	go test ./sync/kql -run '^TestTexts$$' -count=1 -out "$(CURDIR)/.cache/kql.jsonl"
 	node .ci/kql/check.mjs .cache/kql.jsonl "$(or $(DEFENDERSYNC_FIXTURES),../shared/fixtures)/../reference/hunting_tables.json"
+
+# PgBouncer is Debian's here; elsewhere install it before.
+pooler: ## test the worker and migrations through PgBouncer in transaction mode
+	@command -v pgbouncer >/dev/null || test -x /usr/sbin/pgbouncer || \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pgbouncer >/dev/null; }
+	@$(POSTGRES) go vet -tags pooler ./sync && go test -tags pooler ./sync -run '^TestPooler' -count=1
 
 image: ## build the container image
 	docker build -t defendersync .
