@@ -95,7 +95,7 @@ func GrantRead(ctx context.Context, pool *pgxpool.Pool, role string) error {
 	}
 	defer tx.Rollback(ctx) // after Commit it does nothing
 	to := pgx.Identifier{role}.Sanitize()
-	for _, schema := range []string{"defender", "hunting", "sync"} {
+	for _, schema := range []string{"bi", "defender", "hunting", "sync"} {
 		// No part of a GRANT can be a parameter.
 		for _, grant := range []string{
 			"GRANT USAGE ON SCHEMA " + schema + " TO " + to,

@@ -136,13 +136,14 @@ func (p *alertPage) queueUpsert(b *pgx.Batch, strict bool, counts *Counts) {
 	})
 }
 
-// queueRest writes what follows from the rows written: evidence, techniques
-// and history.
+// queueRest writes what follows from the rows written: evidence, what it names,
+// techniques and history.
 func (p *alertPage) queueRest(b *pgx.Batch) {
 	if len(p.rows) == 0 {
 		return
 	}
 	p.queueEvidence(b)
+	p.queueEntities(b)
 	p.queueTechniques(b)
 	p.queueHistory(b)
 }

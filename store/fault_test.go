@@ -164,7 +164,7 @@ func TestFailureInAnyTableUndoesAll(t *testing.T) {
 			t.Fatalf("%s failed, and yet the database changed:\n%v\n%v", table, before, after)
 		}
 	}
-	if len(tables) != 11 {
+	if len(tables) != 13 {
 		t.Errorf("tables %v: does the commit above write them all?", tables)
 	}
 }

@@ -71,7 +71,7 @@ func (r *rig) wal(t testing.TB) int64 {
 func (r *rig) marks(t testing.TB) map[string]string {
 	t.Helper()
 	marks := map[string]string{}
-	for _, table := range []string{"incidents", "incident_comments", "incident_history", "alerts", "alert_evidence", "alert_techniques", "alert_history"} {
+	for _, table := range []string{"incidents", "incident_comments", "incident_history", "alerts", "alert_evidence", "alert_techniques", "alert_history", "entities", "entity_sightings"} {
 		marks[table] = value[string](t, r.db,
 			`SELECT count(*) || ' ' || coalesce(md5(string_agg(format('%s %s %s', ctid, xmin, xmax), ',' ORDER BY ctid)), '') FROM defender.`+table)
 	}
