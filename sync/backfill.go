@@ -226,13 +226,14 @@ func (f *filler) run(ctx context.Context, p reading) error {
 		return err
 	}
 	first.share = &huntShare{cp: first.cp}
+	readers := []*hunting{first}
+	for range cmp.Or(f.request.Parallel, readersOf) - 1 {
+		reader := first.another(f.worker.cfg.Store) // as long as first stands still
+		defer reader.close()
+		readers = append(readers, reader)
+	}
 	group, ctx := errgroup.WithContext(ctx)
-	for i := range cmp.Or(f.request.Parallel, readersOf) {
-		reader := first
-		if i > 0 {
-			reader = first.another(f.worker.cfg.Store)
-			defer reader.close()
-		}
+	for _, reader := range readers {
 		group.Go(func() error { return f.serve(ctx, reader) })
 	}
 	return group.Wait()
