@@ -135,3 +135,26 @@ func TestRetentionDoesNotWait(t *testing.T) {
 		t.Errorf("a row of %s ago is kept", kept)
 	}
 }
+
+// TestReplayOfAWindow: what the quarantine has of a window that was left out is
+// read again on demand, and once it is there leaves it.
+func TestReplayOfAWindow(t *testing.T) {
+	r := newHuntRig(t, huntOptions{tables: manyProcesses(300), hunts: threeHunts()[:1], cap: 1000})
+	bad := newClock().Now().Add(-5 * 24 * time.Hour).Truncate(time.Hour).Add(time.Microsecond)
+	off := r.sim.Inject(defendersim.Fault{Kind: defendersim.FaultStatus, Endpoint: defendersim.Hunting, Status: 500, Match: holds(bad)})
+	if res := r.worker.Sync(t.Context(), "", nil)[0]; res.Quarantined != 1 {
+		t.Fatalf("the pass ended %+v", res)
+	}
+	if still := r.worker.Replay(t.Context(), r.quarantine(t))[0]; still.Stored || !strings.Contains(still.Err.Error(), "does not give all of the window") {
+		t.Errorf("while the service fails: %+v", still)
+	}
+	off()
+	if mended := r.worker.Replay(t.Context(), r.quarantine(t))[0]; !mended.Stored {
+		t.Errorf("when it has mended: %+v", mended)
+	}
+	if left := r.quarantine(t); len(left) != 0 {
+		t.Errorf("still in quarantine: %+v", left)
+	}
+	r.huntEqualsSource(t)
+	r.vouched(t)
+}

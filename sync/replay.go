@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"defendersync/store"
@@ -42,6 +43,9 @@ func (w *Worker) replay(ctx context.Context, row store.QuarantineRow) error {
 		return err
 	}
 	defer release()
+	if s, ok := t.hunting(row.Stream); ok {
+		return w.replayHunt(ctx, errand{lease: lease, tenant: t, stream: s}, row)
+	}
 	t.pages.Lock()
 	defer t.pages.Unlock()
 	tr, err := w.reread(ctx, t, row)
@@ -58,6 +62,45 @@ func (w *Worker) replay(ctx context.Context, row store.QuarantineRow) error {
 		return err
 	}
 	return errors.Join(err, w.cfg.Store.QuarantineFailed(ctx, t.ID, row.ID, err.Error(), micro(w.cfg.Now())))
+}
+
+func (t *tenantState) hunting(stream string) (Stream, bool) {
+	i := slices.IndexFunc(t.Streams, func(s Stream) bool { return s.Name == stream && s.Hunt != nil })
+	if i < 0 {
+		return Stream{}, false
+	}
+	return t.Streams[i], true
+}
+
+// replayHunt reads the window of a hunting answer again; what is then complete
+// leaves the quarantine with the same commit.
+func (w *Worker) replayHunt(ctx context.Context, e errand, row store.QuarantineRow) error {
+	err := errors.New("the service's bytes are no row, and there is nothing that could be asked for again")
+	if row.Kind == kindResponse {
+		err = w.recorded(ctx, e, func(ctx context.Context, e errand, r *Result) error {
+			window, _, err := parseWindowKey(row.Key)
+			if err != nil {
+				return err
+			}
+			p, err := w.newReading(ctx, e)
+			if err != nil {
+				return err
+			}
+			defer p.close()
+			defer func() { r.count(p.way()) }()
+			if err := p.reread(ctx, window); err != nil {
+				return err
+			}
+			if p.way().flaws > 0 {
+				return errors.New("the service still does not give all of the window")
+			}
+			return nil
+		}).Err
+	}
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	return errors.Join(err, w.cfg.Store.QuarantineFailed(ctx, e.tenant.ID, row.ID, err.Error(), micro(w.cfg.Now())))
 }
 
 func (w *Worker) tenant(id string) *tenantState {
