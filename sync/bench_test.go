@@ -120,7 +120,7 @@ func (r *rig) rereadIncidents(b *testing.B) {
 	}
 }
 
-func (r *rig) exec(b *testing.B, sql string, args ...any) {
+func (r *rig) exec(b testing.TB, sql string, args ...any) {
 	b.Helper()
 	if _, err := r.db.Exec(b.Context(), sql, args...); err != nil {
 		b.Fatalf("%v in %s", err, sql)
