@@ -223,10 +223,14 @@ func withProvider(ctx context.Context, pool *pgxpool.Pool, s series, f func(*goo
 	if err := ensureSchema(ctx, pool); err != nil {
 		return err
 	}
+	locker, err := newLocker(pool.Config().ConnConfig)
+	if err != nil {
+		return err
+	}
 	db := stdlib.OpenDBFromPool(pool)
 	p, err := goose.NewProvider(goose.DialectPostgres, db, s.files,
 		goose.WithDisableGlobalRegistry(true),
-		goose.WithSessionLocker(&locker{config: pool.Config().ConnConfig}),
+		goose.WithSessionLocker(locker),
 		goose.WithTableName(s.table),
 		// Whoever applies generated migrations by hand may begin with any table.
 		goose.WithAllowOutofOrder(s.table == generatedTable),
