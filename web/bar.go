@@ -24,6 +24,8 @@ type bar struct {
 	Label string // all of it in words
 	Read  part
 	Gaps  []barGap
+
+	way float64 // how far it was read, in percent
 }
 
 // barGap is one range that is missing, or several that lie too close together to
@@ -47,7 +49,8 @@ func newBar(s defsync.StreamStatus, now time.Time) *bar {
 	at := func(t time.Time) float64 {
 		return min(max(100*float64(t.Sub(*s.Start))/float64(axis), 0), 100)
 	}
-	b := &bar{Read: newPart(0, at(*s.Watermark))}
+	way := at(*s.Watermark)
+	b := &bar{Read: newPart(0, way), way: way}
 	b.Label = fmt.Sprintf("Read from %s to %s", moment(*s.Start, now), moment(*s.Watermark, now))
 	if len(s.Gaps) == 0 {
 		b.Label += ", nothing missing"
@@ -101,7 +104,11 @@ func gapLabel(group []defsync.GapStatus, now time.Time) string {
 
 // gapText is one gap in words.
 func gapText(g defsync.GapStatus, now time.Time) string {
-	return fmt.Sprintf("%s to %s UTC, %s: %s", moment(g.From, now), moment(g.To, now), length(g.To.Sub(g.From)), sentence(g.Reason))
+	to := moment(g.To, now)
+	if g.From.UTC().Format(time.DateOnly) == g.To.UTC().Format(time.DateOnly) {
+		to = g.To.UTC().Format("15:04")
+	}
+	return fmt.Sprintf("%s to %s UTC, %s: %s", moment(g.From, now), to, length(g.To.Sub(g.From)), sentence(g.Reason))
 }
 
 func gapsLength(gaps []defsync.GapStatus) time.Duration {

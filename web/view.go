@@ -2,7 +2,6 @@ package web
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	defsync "defendersync/sync"
@@ -16,6 +15,7 @@ type pageView struct {
 	State    string // "ok", "busy", "warn" or "bad": the headline's colour
 	Summary  string
 	Warnings []warning
+	More     int // warnings that are not among them
 	Tenants  []tenantView
 	Version  string
 	Now      timeView
@@ -85,6 +85,9 @@ func newPage(s defsync.Status, runs map[string][]defsync.StreamRun, incidents ma
 		v.Tenants = append(v.Tenants, tv)
 	}
 	v.setHeadline(streams, busy)
+	if n := len(v.Warnings); n > listedWarnings {
+		v.Warnings, v.More = v.Warnings[:listedWarnings], n-listedWarnings
+	}
 	return v
 }
 
@@ -101,7 +104,7 @@ func (v *pageView) setHeadline(streams, busy int) {
 	}
 	v.Summary = fmt.Sprintf("%s of %s", count(streams, "stream"), count(len(v.Tenants), "tenant"))
 	if len(v.Warnings) > 0 && busy > 0 {
-		v.Summary += fmt.Sprintf(", of which %s still catching up", strings.ReplaceAll(isOrAre(busy, "stream"), " stream", ""))
+		v.Summary += fmt.Sprintf(", %s still catching up", isOrAre(busy, "stream"))
 	}
 }
 
@@ -126,11 +129,22 @@ func newTenant(t defsync.TenantStatus, id string, now time.Time) tenantView {
 	}
 	for i, s := range t.Streams {
 		v.Streams = append(v.Streams, newStream(s, fmt.Sprintf("%s-s%d", id, i+1), now))
-		if s.Stream == defsync.IncidentsStream && (s.Watermark == nil || s.InPass || len(s.Gaps) > 0) {
-			v.CopyNote = "The incidents are not all read yet, so these figures may be low."
+		if s.Stream == defsync.IncidentsStream {
+			v.CopyNote = copyNote(s)
 		}
 	}
 	return v
+}
+
+// copyNote says why the figures of incidents may be low.
+func copyNote(s defsync.StreamStatus) string {
+	switch {
+	case s.Watermark == nil || s.Stale && catchingUp(s):
+		return "The incidents are still being read, so these figures may be low."
+	case len(s.Gaps) > 0:
+		return "Ranges of incidents are missing, so these figures may be low."
+	}
+	return ""
 }
 
 func apiName(dialect string) string {
@@ -149,8 +163,11 @@ func newQuota(name string, limit, left int) quotaView {
 	return quotaView{name, fmt.Sprintf("%s of %s calls used", grouped(int64(used)), grouped(int64(limit))), place(share)}
 }
 
-// listedGaps is how many gaps a stream's list shows.
-const listedGaps = 20
+// How much the page lists before it only counts.
+const (
+	listedWarnings = 50
+	listedGaps     = 20
+)
 
 func newStream(s defsync.StreamStatus, id string, now time.Time) streamView {
 	v := streamView{ID: id, Name: pieces(s.Stream), Kind: kind(s)}
@@ -164,7 +181,10 @@ func newStream(s defsync.StreamStatus, id string, now time.Time) streamView {
 	default:
 		v.Bar, v.From, v.To = newBar(s, now), day(*s.Start, now), moment(*s.Watermark, now)
 		if s.CoveragePercent != nil {
-			v.Coverage = percent(*s.CoveragePercent)
+			v.Coverage = percent(*s.CoveragePercent) + " complete"
+		}
+		if v.State == "busy" && v.Bar != nil {
+			v.Coverage = percent(v.Bar.way) + " of the way"
 		}
 	}
 	for i, g := range s.Gaps {
@@ -223,7 +243,7 @@ func facts(s defsync.StreamStatus, whole bool, now time.Time) []fact {
 		age.Name = "Age"
 	}
 	if s.LagSeconds != nil {
-		age.Value, age.Exact = length(time.Duration(*s.LagSeconds*float64(time.Second))), "up to "+s.Watermark.UTC().Format(time.RFC3339)
+		age.Value, age.Exact = length(seconds(*s.LagSeconds)), "up to "+s.Watermark.UTC().Format(time.RFC3339)
 	}
 	if s.Stale && !catchingUp(s) {
 		age.State = "warn"
@@ -237,10 +257,19 @@ func facts(s defsync.StreamStatus, whole bool, now time.Time) []fact {
 		quarantine.Value, quarantine.State = count(s.Quarantine, "record"), "warn"
 	}
 	all = append(all, quarantine)
-	if s.ExpiringHours >= leastExpiring {
-		all = append(all, fact{Name: "Soon lost", Value: fmt.Sprintf("%.1f h", s.ExpiringHours), Detail: "unread, at the 30-day edge", State: "warn"})
+	if s.Mode == string(defsync.ModeEvents) {
+		all = append(all, expiringFact(s.ExpiringHours))
 	}
 	return all
+}
+
+// expiringFact is what the service will soon not have any more.
+func expiringFact(hours float64) fact {
+	f := fact{Name: "Soon lost", Value: "none", Exact: "unread, and at the source for three days more at most"}
+	if hours >= leastExpiring {
+		f.Value, f.State = fmt.Sprintf("%.1f h", hours), "warn"
+	}
+	return f
 }
 
 func lastRunFact(r *defsync.RunStatus, now time.Time) fact {
@@ -249,7 +278,7 @@ func lastRunFact(r *defsync.RunStatus, now time.Time) fact {
 	}
 	f := fact{Name: "Last run", Exact: r.StartedAt.UTC().Format(time.RFC3339)}
 	if r.FinishedAt == nil {
-		f.Value, f.Detail = "running", "since "+coarse(now.Sub(r.StartedAt))
+		f.Value, f.Detail = "running", "for "+coarse(now.Sub(r.StartedAt))
 		return f
 	}
 	f.Value, f.Detail = fromNow(*r.FinishedAt, now), outcomeText(r.Outcome)
@@ -279,7 +308,7 @@ func comparedFact(s defsync.StreamStatus, now time.Time) fact {
 	f.Value, f.Exact = fromNow(ended(r), now), ended(r).UTC().Format(time.RFC3339)
 	switch r.Outcome {
 	case string(defsync.OutcomeComplete):
-		f.Detail = "equals its source"
+		f.Detail = "equal"
 	case string(defsync.OutcomeIncomplete):
 		f.Detail, f.State = "still differed", "warn"
 	default:
@@ -292,9 +321,9 @@ func comparedFact(s defsync.StreamStatus, now time.Time) fact {
 func outcomeText(outcome string) string {
 	switch outcome {
 	case string(defsync.OutcomeIncomplete):
-		return "done, but not complete"
+		return "not complete"
 	case string(defsync.OutcomeInterrupted):
-		return "interrupted, resumes"
+		return "interrupted"
 	}
 	return outcome
 }

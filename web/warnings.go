@@ -38,16 +38,19 @@ func tenantWarnings(t defsync.TenantStatus, now time.Time) []warning {
 func streamWarnings(s defsync.StreamStatus, subject string, now time.Time) []warning {
 	var all []warning
 	add := func(text, advice string) { all = append(all, warning{subject, text, advice, ""}) }
+	failed := s.LastRun != nil && s.LastRun.Outcome == string(defsync.OutcomeFailed)
+	late := ""
 	if s.Stale && !catchingUp(s) {
-		add("is stale: "+staleness(s)+".", "Its last run below, and the worker's log, say more.")
+		late = lateness(s)
 	}
-	if r := s.LastRun; r != nil {
-		if r.Outcome == string(defsync.OutcomeFailed) {
-			add(fmt.Sprintf("the last run failed %s: %s", fromNow(ended(r), now), sentence(r.Error)), nextTry(s, now))
-		}
-		if r.Warning != "" {
-			add(sentence(r.Warning), "")
-		}
+	switch {
+	case failed:
+		add(fmt.Sprintf("the last run failed %s: %s", fromNow(ended(s.LastRun), now), closed(s.LastRun.Error)), nextTry(s, now)+late)
+	case late != "":
+		add(late, "The worker's log says more.")
+	}
+	if s.LastRun != nil && s.LastRun.Warning != "" {
+		add(closed(s.LastRun.Warning), "")
 	}
 	if n := len(s.Gaps); n > 0 {
 		add(fmt.Sprintf("%s missing, %s together.", isOrAre(n, "range"), length(gapsLength(s.Gaps))), "Later passes read them again by themselves.")
@@ -60,11 +63,19 @@ func streamWarnings(s defsync.StreamStatus, subject string, now time.Time) []war
 		all = append(all, warning{subject, text, "To read them now:", "defendersync backfill " + s.Stream + " --from 30d"})
 	}
 	if r := s.Reconciled; r != nil && r.Outcome == string(defsync.OutcomeFailed) {
-		add(fmt.Sprintf("could not be compared with its source %s: %s", fromNow(ended(r), now), sentence(r.Error)), "")
+		add(fmt.Sprintf("could not be compared with its source %s: %s", fromNow(ended(r), now), closed(r.Error)), "")
 	} else if r != nil && r.Outcome == string(defsync.OutcomeIncomplete) {
 		add(fmt.Sprintf("still differed from its source when it was compared %s.", fromNow(ended(r), now)), "See sync.reconciliations.")
 	}
 	return all
+}
+
+// lateness is what a stale stream has to say for itself.
+func lateness(s defsync.StreamStatus) string {
+	if s.LagSeconds == nil {
+		return "Nothing has been stored yet."
+	}
+	return fmt.Sprintf("No pass has ended for three firings of the schedule; the lag is %s.", length(seconds(*s.LagSeconds)))
 }
 
 // catchingUp says whether a stream that no pass of has ended lately is at work,
@@ -80,7 +91,7 @@ func nextTry(s defsync.StreamStatus, now time.Time) string {
 	if s.NextRun == nil {
 		return ""
 	}
-	return "Tried again " + fromNow(*s.NextRun, now) + "."
+	return "Tried again " + fromNow(*s.NextRun, now) + ". "
 }
 
 // ended is when a run ended, or began where it has not ended.

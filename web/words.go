@@ -15,6 +15,8 @@ func lag(seconds *float64) string {
 	return time.Duration(*seconds * float64(time.Second)).Round(time.Second).String()
 }
 
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
 // grouped writes a number with a comma for each thousand.
 func grouped(n int64) string {
 	s := strconv.FormatInt(n, 10)
@@ -140,6 +142,14 @@ func sentence(s string) string {
 		return string(r[:maxText]) + " …"
 	}
 	return s
+}
+
+// closed is an error as a sentence that another one follows.
+func closed(s string) string {
+	if s = sentence(s); s == "" || strings.HasSuffix(s, ".") {
+		return s
+	}
+	return s + "."
 }
 
 // pieces cuts a name after its slashes and underscores.
