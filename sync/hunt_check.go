@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -41,9 +42,19 @@ func (w *Worker) CheckQuery(ctx context.Context, tenant, stream string) []QueryC
 func (w *Worker) check(ctx context.Context, t *tenantState, s Stream) QueryCheck {
 	c := QueryCheck{Tenant: t.Name, Stream: s.Name}
 	until := micro(w.cfg.Now().Add(-s.Settle)).Truncate(time.Second)
-	h := &hunting{hunt: s.Hunt, bare: s.Hunt.byTimespan() || s.Hunt.query != nil && s.Hunt.Mode != ModeEvents}
+	h := &hunting{hunt: s.Hunt, bare: s.Hunt.byTimespan()}
 	win := span{until.Add(-time.Minute), until}
-	a, err := t.Hunter.Hunt(ctx, defender.HuntRequest{Query: h.text(win, noSlice), Since: win.since, Until: win.until}, nothing{})
+	ask := func() (*defender.HuntAnswer, error) {
+		return t.Hunter.Hunt(ctx, defender.HuntRequest{Query: h.text(win, noSlice), Since: win.since, Until: win.until}, nothing{})
+	}
+	a, err := ask()
+	var query *defender.QueryError
+	if errors.As(err, &query) && s.Hunt.query != nil && !h.bare && t.Dialect == defender.Graph {
+		h.bare = true // the prelude may be what is rejected; a stream goes on without
+		if bare, bareErr := ask(); bareErr == nil {
+			a, err = bare, nil
+		}
+	}
 	if err != nil {
 		c.Err = explainHunt(s.Hunt, err)
 		return c

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -66,8 +67,8 @@ type huntAnswer struct {
 // windows have not slipped over the edge when they are read.
 func (h *hunting) begin(now time.Time) error {
 	start := h.stream.Start.Time(now)
-	if h.hunt.Backfillable() != nil {
-		start = micro(now.Add(-h.stream.Settle - h.stream.Overlap)) // it answers about the present, whatever the window
+	if h.hunt.Backfillable() != nil { // it answers about the present, whatever the window
+		start = later(micro(now.Add(-h.stream.Settle-h.stream.Overlap)), h.horizon())
 	}
 	h.stand(now, later(start, edgeAt(now).Truncate(time.Hour).Add(time.Hour)))
 	h.bare = h.hunt.byTimespan()
@@ -163,9 +164,12 @@ func (h *hunting) phase(ctx context.Context) error {
 		h.share.mu.Lock()
 		defer h.share.mu.Unlock()
 	}
-	switch edge := edgeAt(h.now()); {
+	edge, horizon := edgeAt(h.now()), h.horizon()
+	switch {
 	case h.cursor.Before(edge):
 		return h.overEdge(ctx, edge)
+	case h.cursor.Before(horizon):
+		return h.outOfSight(ctx, horizon)
 	case h.crowds[h.place()] != nil:
 		return h.slice(ctx)
 	default:
@@ -198,6 +202,28 @@ func (h *hunting) forgotten(a *huntAnswer) time.Time {
 		return edgeAt(h.now())
 	}
 	return edgeAt(a.ServerTime.Add(time.Second))
+}
+
+// horizon is how far back a query can see that says ago() or now(): as far as
+// its ago() says, or where that is not known as far as each pass reads again. For
+// any other stream it is the zero time.
+func (h *hunting) horizon() time.Time {
+	if h.hunt.query == nil || len(h.hunt.query.Clock()) == 0 {
+		return time.Time{}
+	}
+	reach, ok := h.hunt.query.Reach()
+	if !ok {
+		reach = h.stream.Overlap + h.stream.Settle
+	}
+	return micro(h.now().Add(-reach))
+}
+
+// outOfSight records what the query can no longer answer about. An answer would
+// be empty, and look complete.
+func (h *hunting) outOfSight(ctx context.Context, horizon time.Time) error {
+	end := earlier(h.until, horizon.Truncate(h.grain()).Add(h.grain()))
+	reason := "the query says " + strings.Join(h.hunt.query.Clock(), ", ") + ": asked later, it cannot see this any more"
+	return h.advance(ctx, &huntAnswer{HuntAnswer: &defender.HuntAnswer{}}, end, outcomeOf{store.Failed, reason})
 }
 
 // outcomeOf is what is recorded of a range.
@@ -250,7 +276,7 @@ func (h *hunting) text(w span, slice kql.Slice) string {
 }
 
 func (h *hunting) scan(w span, slice kql.Slice) kql.Scan {
-	return kql.Scan{Table: h.hunt.Table, Time: h.hunt.TimeColumn, Since: w.since, Until: w.until, Slice: slice, Drop: h.hunt.Drop}
+	return kql.Scan{Table: h.hunt.Table, Time: h.hunt.TimeColumn, Since: w.since, Until: w.until, Slice: slice, Drop: h.hunt.Drop, Keyless: len(h.hunt.Key) == 0}
 }
 
 // ask sends one query, whatever retries it takes. The rows of the answer are in

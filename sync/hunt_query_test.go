@@ -296,3 +296,52 @@ func TestPrivateColumns(t *testing.T) {
 		}
 	})
 }
+
+// TestQueryAboutThePresent: a query that says ago(1h) cannot be asked about what
+// is longer ago. After an outage that is told, and not stored as empty hours.
+func TestQueryAboutThePresent(t *testing.T) {
+	eachDialect(t, func(t *testing.T, d defender.Dialect) {
+		tables := manyProcesses(500)
+		r := newHuntRig(t, huntOptions{rigOptions: rigOptions{dialect: d}, tables: tables,
+			hunts: []defsync.Hunt{{Name: "recent", Query: "DeviceProcessEvents\n| where Timestamp > ago(1h)"}}})
+		r.sync(t)
+		left := r.clock.Now().Add(-2 * time.Minute)
+		for i := range 72 {
+			tables.AddRows(processTable.Name, process(r.clock.Now().Add(time.Duration(i)*time.Hour), 5000+i))
+		}
+		r.clock.advance(3 * 24 * time.Hour)
+		res := r.worker.Sync(t.Context(), "", nil)[0]
+		if res.Outcome != defsync.OutcomeIncomplete || res.Gaps != 1 {
+			t.Fatalf("the pass ended %+v", res)
+		}
+		gap := query[struct {
+			From, To time.Time
+			Reason   string
+		}](t, r.db, `SELECT from_time, to_time, reason FROM sync.gaps`)[0]
+		seen := r.clock.Now().Add(-time.Hour)
+		if !gap.From.Equal(left) || gap.To.Before(seen) || gap.To.After(seen.Add(time.Second)) || !strings.Contains(gap.Reason, "ago() (line 2)") {
+			t.Errorf("gap %v, want from %s to %s", gap, left, seen)
+		}
+		r.vouched(t)
+		r.clock.advance(10 * time.Minute)
+		if again := r.worker.Sync(t.Context(), "", nil)[0]; again.Gaps != 1 || again.Calls > 2 {
+			t.Errorf("what cannot be seen was asked for again: %+v", again)
+		}
+	})
+}
+
+// TestSlicesOfDroppedColumns: rows that are equal in what is left of them are
+// counted, and so have to come in one slice.
+func TestSlicesOfDroppedColumns(t *testing.T) {
+	tables := defendersim.NewHunting()
+	tables.AddTable(evidenceTable)
+	at := int64(defendersim.TicksOf(newClock().Now().Add(-time.Hour)))
+	for i := range 300 {
+		tables.AddRows(evidenceTable.Name, defendersim.HuntRow{Ticks: at, Values: []any{nil, fmt.Sprint("da", i%5), "File", "ab", int64(i), 1.5, nil}})
+	}
+	r := newHuntRig(t, huntOptions{tables: tables, hunts: []defsync.Hunt{{Name: evidenceTable.Name, Table: evidenceTable.Name, Drop: []string{"FileSize"}}}, cap: 100})
+	r.sync(t)
+	if n := value[int64](t, r.db, `SELECT count(*) FROM hunting.alert_evidence`); n != 300 {
+		t.Errorf("%d rows are stored, want 300", n)
+	}
+}

@@ -91,7 +91,7 @@ func (h *whole) collect(ctx context.Context) (time.Time, error) {
 }
 
 func (h *whole) scan(s kql.Slice) kql.Scan {
-	return kql.Scan{Table: h.hunt.Table, Slice: s, Drop: h.hunt.Drop}
+	return kql.Scan{Table: h.hunt.Table, Slice: s, Drop: h.hunt.Drop, Keyless: len(h.hunt.Key) == 0}
 }
 
 // slices are the parts in which the table should fit, by its count.

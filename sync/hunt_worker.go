@@ -36,7 +36,7 @@ func (h *whole) close() { _ = h.rows.Close() }
 
 // recall looks up whether the service has rejected the prelude before.
 func (h *hunting) recall(ctx context.Context, s *store.Store) error {
-	h.oldest = edgeAt(h.now()).Add(edgeMargin)
+	h.oldest = later(edgeAt(h.now()).Add(edgeMargin), h.horizon())
 	if h.decided {
 		return nil
 	}

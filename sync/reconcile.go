@@ -128,6 +128,13 @@ type comparison struct {
 }
 
 func (c *comparison) run(ctx context.Context, r ReconcileRequest) error {
+	if c.errand.stream.Hunt == nil && !r.DryRun {
+		// An incident that changed since the last pass is counted where it is now,
+		// and stored where it was.
+		if err := c.reading.read(ctx); err != nil {
+			return err
+		}
+	}
 	w := c.span(r)
 	c.out.From, c.out.To = w.since, w.until
 	if !w.since.Before(w.until) {
@@ -371,15 +378,32 @@ func (w *Worker) followReconcile(ctx context.Context, t *tenantState, s Stream) 
 		if due.IsZero() || w.sleepUntil(ctx, due) != nil {
 			return
 		}
-		r := w.reconcile(ctx, t, s, ReconcileRequest{})
-		log := w.cfg.Log.With("tenant", t.Name, "stream", s.Name, "checked", r.Checked, "differing", r.Differing,
-			"healed", r.Healed, "explained", r.Explained, "calls", r.Calls)
-		switch {
-		case errors.Is(r.Err, store.ErrLeaseHeld): // another worker holds the tenant, and reconciles it
-		case r.Err != nil:
-			log.Error("the comparison with the source failed; the next one is made on schedule", "err", r.Err)
-		default:
-			log.Info("compared with the source")
+		for failures := 0; failures <= maxReconcileRetries; failures++ {
+			err := w.compareOnSchedule(ctx, t, s)
+			if err == nil || errors.Is(err, store.ErrLeaseHeld) { // another worker holds the tenant, and compares it
+				break
+			}
+			if w.sleepUntil(ctx, w.cfg.Now().Add(retryDelay(failures+1, err))) != nil {
+				return
+			}
 		}
 	}
+}
+
+// maxReconcileRetries is how often a comparison that failed is tried again
+// before its next turn: a day is long to wait for one that was throttled.
+const maxReconcileRetries = 5
+
+func (w *Worker) compareOnSchedule(ctx context.Context, t *tenantState, s Stream) error {
+	r := w.reconcile(ctx, t, s, ReconcileRequest{})
+	log := w.cfg.Log.With("tenant", t.Name, "stream", s.Name, "checked", r.Checked, "differing", r.Differing,
+		"healed", r.Healed, "explained", r.Explained, "calls", r.Calls)
+	switch {
+	case errors.Is(r.Err, store.ErrLeaseHeld):
+	case r.Err != nil:
+		log.Error("the comparison with the source failed; it is tried again", "err", r.Err)
+	default:
+		log.Info("compared with the source")
+	}
+	return r.Err
 }

@@ -3,6 +3,7 @@ package kql
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -39,6 +40,55 @@ func (q *Query) Tables() []string { return slices.Clone(q.tables) }
 // Clock lists where the query says ago() or now(): what it answers depends on
 // when it is asked, and it can't be asked about a past that is longer ago.
 func (q *Query) Clock() []string { return slices.Clone(q.clock) }
+
+// Reach is how far back from the moment when it is asked the query can see: the
+// shortest of its ago(). It is not known, and ok false, where one of them has
+// something else than a timespan in it, or the query says now().
+func (q *Query) Reach() (reach time.Duration, ok bool) {
+	for i := range q.tokens {
+		if !q.called(i) {
+			continue
+		}
+		switch q.tokens[i].text {
+		case "now":
+			return 0, false
+		case "ago":
+			d, known := q.timespan(i + 2)
+			if !known {
+				return 0, false
+			}
+			if !ok || d < reach {
+				reach, ok = d, true
+			}
+		}
+	}
+	return reach, ok
+}
+
+// spans are the units of timespans, as a query writes them after a number.
+var spans = map[string]time.Duration{
+	"d": 24 * time.Hour, "day": 24 * time.Hour, "days": 24 * time.Hour, "h": time.Hour, "hr": time.Hour, "hrs": time.Hour, "hour": time.Hour, "hours": time.Hour,
+	"m": time.Minute, "min": time.Minute, "minute": time.Minute, "minutes": time.Minute, "s": time.Second, "sec": time.Second, "second": time.Second, "seconds": time.Second,
+	"ms": time.Millisecond,
+}
+
+// longest is beyond anything that a query can reach.
+const longest = 100 * 365 * 24 * time.Hour
+
+// timespan reads a literal that is all that stands between two brackets.
+func (q *Query) timespan(i int) (time.Duration, bool) {
+	if i+1 >= len(q.tokens) || q.tokens[i].kind != literal || !q.tokens[i+1].is(")") {
+		return 0, false
+	}
+	text := q.tokens[i].text
+	digits := strings.TrimRight(text, "abcdefghijklmnopqrstuvwxyz")
+	n, err := strconv.ParseFloat(digits, 64)
+	unit, ok := spans[text[len(digits):]]
+	if d := n * float64(unit); err == nil && ok && d >= 1 && d < float64(longest) {
+		return time.Duration(d), true
+	}
+	return 0, false
+}
 
 // Unbounded lists what in the query reads tables past the lines that Windowed
 // puts before it. Only the Timespan of the request windows that.

@@ -2,6 +2,7 @@ package kql
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -22,19 +23,20 @@ type Scan struct {
 	Since, Until time.Time // half open; both zero: no window
 	Slice        Slice
 	Drop         []string // columns that are not fetched
+
+	// Keyless says that nothing but all of its columns tells a row from another.
+	// Rows that are equal in what is fetched must then come in one slice, where
+	// they can be counted: what is dropped is dropped before the hash.
+	Keyless bool
 }
 
 // Text is the query. Each line is there only when it is needed.
 func (s Scan) Text() string {
-	lines := s.source()
-	if len(s.Drop) > 0 {
-		columns := make([]string, len(s.Drop))
-		for i, c := range s.Drop {
-			columns[i] = name(c)
-		}
-		lines = append(lines, "| project-away "+strings.Join(columns, ", "))
+	lines, slice, drop := s.window(), s.slice(), s.drop()
+	if s.Keyless {
+		slice, drop = drop, slice
 	}
-	return strings.Join(lines, "\n")
+	return strings.Join(slices.Concat(lines, slice, drop), "\n")
 }
 
 // CountText counts the rows that Text would fetch: per hour in the column Hour,
@@ -44,19 +46,34 @@ func (s Scan) CountText() string {
 	if s.Time != "" {
 		count += " by Hour = bin(" + name(s.Time) + ", 1h)"
 	}
-	return strings.Join(append(s.source(), count), "\n")
+	return strings.Join(slices.Concat(s.window(), s.slice(), []string{count}), "\n")
 }
 
-// source is the table, the window and the slice.
-func (s Scan) source() []string {
+// window is the table and its window.
+func (s Scan) window() []string {
 	lines := []string{name(s.Table)}
 	if s.Time != "" && !(s.Since.IsZero() && s.Until.IsZero()) {
 		lines = append(lines, "| "+within(s.Time, s.Since, s.Until))
 	}
-	if s.Slice.Of > 0 {
-		lines = append(lines, fmt.Sprintf("| where hash(tostring(pack_all()), %d) == %d", s.Slice.Of, s.Slice.At))
-	}
 	return lines
+}
+
+func (s Scan) slice() []string {
+	if s.Slice.Of == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("| where hash(tostring(pack_all()), %d) == %d", s.Slice.Of, s.Slice.At)}
+}
+
+func (s Scan) drop() []string {
+	if len(s.Drop) == 0 {
+		return nil
+	}
+	columns := make([]string, len(s.Drop))
+	for i, c := range s.Drop {
+		columns[i] = name(c)
+	}
+	return []string{"| project-away " + strings.Join(columns, ", ")}
 }
 
 // within is the filter of a half-open window.
