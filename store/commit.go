@@ -36,7 +36,10 @@ func (s *Store) Commit(ctx context.Context, c *Commit) (Checkpoint, Counts, erro
 }
 
 func (s *Store) commitRows(ctx context.Context, c *Commit) (*writer, error) {
-	if c.Hunt != nil {
+	switch {
+	case c.Parts == PartsAdded:
+		return s.commitParts(ctx, c)
+	case c.Hunt != nil:
 		return s.commitHunt(ctx, c)
 	}
 	w, err := s.commit(ctx, c, (*writer).storeTogether)
@@ -55,7 +58,7 @@ func (c *Commit) check() error {
 	if err := checkRows(tenant, c.Incidents, c.Alerts); err != nil {
 		return err
 	}
-	if err := c.checkHunt(); err != nil {
+	if err := errors.Join(c.checkHunt(), c.checkParts()); err != nil {
 		return err
 	}
 	for _, v := range c.Coverage {

@@ -56,6 +56,9 @@ func (x *huntIndex) add(e huntEntry) { x.entries = append(x.entries, e) }
 
 func (x *huntIndex) len() int64 { return x.end/entrySize + int64(len(x.entries)) }
 
+// keptLen is len without what was added since keep.
+func (x *huntIndex) keptLen() int64 { return x.end/entrySize + int64(x.kept) }
+
 // rewind forgets what was added since keep.
 func (x *huntIndex) rewind() { x.entries = x.entries[:x.kept] }
 

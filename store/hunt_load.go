@@ -79,6 +79,9 @@ func (s *Store) tryHunt(ctx context.Context, c *Commit, apart bool) (*writer, er
 		if err := l.load(ctx); err != nil {
 			return err
 		}
+		if c.Parts == PartsRemoved {
+			w.queueOldParts(c)
+		}
 		queueGuard(w.batch, c.Lease, &w.now)
 		queueLedger(w.batch, c.span(), &w.ledger)
 		if err := w.send(ctx); err != nil {

@@ -24,8 +24,15 @@ type HuntRows struct {
 
 	keptSize int64 // of spool: what was accepted
 	keptOdd  int   // of odd: likewise
-	used     bool  // a commit was tried: the next Begin starts another result
-	doubtful bool  // it failed: the table may have been changed by hand
+	head     []byte
+
+	// Of a result that is read whole; see parts.
+	answers, keptAnswers int    // begun, and accepted
+	reading              string // "" until it matters
+	parts                int    // stored
+	partsSize            int64  // of spool: what is in them
+	used                 bool   // a commit was tried: the next Begin starts another result
+	doubtful             bool   // it failed: the table may have been changed by hand
 }
 
 // oddRow is something in an answer that is no row, in the spool.
@@ -49,7 +56,11 @@ func (r *HuntRows) Begin(ctx context.Context, columns []HuntColumn) error {
 		r.Reset()
 	}
 	r.rewind()
-	if err := r.begin(ctx, columns); err != nil {
+	err := r.begin(ctx, columns)
+	if err == nil {
+		err = r.recordHead()
+	}
+	if err != nil {
 		return fmt.Errorf("store: prepare hunting table %s: %w", r.spec.table(), err)
 	}
 	return nil
@@ -111,6 +122,12 @@ func (r *HuntRows) Add(values [][]byte, rest []HuntExtra) error {
 	}
 	shape := len(r.shapes) - 1
 	r.row.encode(&r.spec, r.shapes[shape], values, rest)
+	if r.recorded() {
+		r.head = appendRowHead(r.head[:0], &r.row)
+		if _, err := r.spool.append(r.head); err != nil {
+			return fmt.Errorf("store: add a hunting row: %w", err)
+		}
+	}
 	at, err := r.spool.append(r.row.body)
 	if err != nil {
 		return fmt.Errorf("store: add a hunting row: %w", err)
@@ -134,33 +151,43 @@ func (r *HuntRows) AddOdd(raw []byte, reason string) {
 		raw = appendPseudonym(nil, r.spec.TenantID, raw)
 	}
 	raw = raw[:min(len(raw), maxOdd)]
-	at, err := r.spool.append(raw)
+	var head []byte
+	if r.recorded() {
+		head = oddHead(reason, len(raw))
+	}
+	at, err := r.spool.append(append(head, raw...))
 	if err != nil {
 		at, raw, reason = r.spool.size(), nil, reason+"; and its bytes are lost: "+err.Error()
+		head = nil
 	}
-	r.odd = append(r.odd, oddRow{at: at, size: len(raw), reason: reason})
+	r.odd = append(r.odd, oddRow{at: at + int64(len(head)), size: len(raw), reason: reason})
 }
 
 // Keep accepts the answer: a next Begin adds to its rows.
 func (r *HuntRows) Keep() {
+	r.keepIndex()
+	r.keptSize, r.keptOdd, r.keptAnswers = r.spool.size(), len(r.odd), r.answers
+}
+
+func (r *HuntRows) keepIndex() {
 	if err := r.index.keep(); err != nil {
 		// The rows stay in memory, where they were: what could not be written is
 		// tried again with the next answer.
 		r.index.limit = 2 * len(r.index.entries)
 	}
-	r.keptSize, r.keptOdd = r.spool.size(), len(r.odd)
 }
 
 // rewind forgets what was added since the last Keep.
 func (r *HuntRows) rewind() {
 	r.spool.truncate(r.keptSize)
 	r.index.rewind()
-	r.odd = r.odd[:r.keptOdd]
+	r.odd, r.answers = r.odd[:r.keptOdd], r.keptAnswers
 }
 
 // Reset forgets everything; the next Begin starts another result.
 func (r *HuntRows) Reset() {
-	r.keptSize, r.keptOdd, r.used = 0, 0, false
+	r.keptSize, r.keptOdd, r.keptAnswers, r.used = 0, 0, 0, false
+	r.reading, r.parts, r.partsSize = "", 0, 0
 	r.index.reset()
 	r.rewind()
 	if n := len(r.shapes); n > 0 {

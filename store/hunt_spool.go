@@ -1,7 +1,9 @@
 package store
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"os"
 )
 
@@ -59,6 +61,26 @@ func (s *spool) read(dst []byte, at int64, n int) ([]byte, error) {
 		return dst[:begin], spoolError(err)
 	}
 	return dst, nil
+}
+
+// reader reads what is between two offsets.
+func (s *spool) reader(from, to int64) io.Reader {
+	var parts []io.Reader
+	if from < s.stored {
+		parts = append(parts, io.NewSectionReader(s.file, from, min(to, s.stored)-from))
+	}
+	if to > s.stored {
+		parts = append(parts, bytes.NewReader(s.tail[max(from, s.stored)-s.stored:to-s.stored]))
+	}
+	return io.MultiReader(parts...)
+}
+
+// settle brings what was appended in pieces to one place, to be read in others.
+func (s *spool) settle() error {
+	if s.stored == 0 {
+		return nil
+	}
+	return s.flush()
 }
 
 // truncate forgets what was appended since size was size.

@@ -95,6 +95,7 @@ type Commit struct {
 	Incidents     []Incident
 	Alerts        []Alert
 	Hunt          *HuntRows // a hunting result; nil for none
+	Parts         HuntParts // what becomes of its parts
 	Quarantine    []Quarantined
 	Resolved      []QuarantineKey // stored now: their quarantine rows, if any, are removed
 	SchemaChanges []SchemaChange
