@@ -1,6 +1,7 @@
 package sync_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -45,7 +46,7 @@ func eachKind(t *testing.T, opt rigOptions, test func(t *testing.T, r *faulty)) 
 			if kind == "hunting" {
 				r.rig = newHuntRig(t, huntOptions{rigOptions: opt, tables: filled(opt.world.Seed, 400), hunts: threeHunts()[:2], cap: 150})
 			} else {
-				opt.world.Incidents = 220
+				opt.world.Incidents = cmp.Or(opt.world.Incidents, 220)
 				r.rig = newRig(t, opt)
 			}
 			test(t, r)
