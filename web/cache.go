@@ -20,7 +20,8 @@ type cache[T any] struct {
 
 	// rest is how many times as long as it took to read an answer is kept, where
 	// that is longer than statusAge.
-	rest int
+	rest    int
+	timeout time.Duration // of a read
 
 	readAt time.Time
 	took   time.Duration
@@ -29,7 +30,7 @@ type cache[T any] struct {
 }
 
 func newCache[T any](read func(context.Context) (T, error)) *cache[T] {
-	return &cache[T]{read: read, turn: make(chan struct{}, 1)}
+	return &cache[T]{read: read, turn: make(chan struct{}, 1), timeout: statusTimeout}
 }
 
 func newStatusCache(read func(context.Context) (defsync.Status, error)) *cache[defsync.Status] {
@@ -50,7 +51,7 @@ func (c *cache[T]) get(ctx context.Context) (T, error) {
 	if !c.readAt.IsZero() && time.Since(c.readAt) < max(statusAge, time.Duration(c.rest)*c.took) {
 		return c.answer, c.err
 	}
-	bounded, cancel := context.WithTimeout(ctx, statusTimeout)
+	bounded, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	began := time.Now()
 	answer, err := c.read(bounded)

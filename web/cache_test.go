@@ -90,3 +90,25 @@ func TestHangingReadIsCutOff(t *testing.T) {
 		}
 	})
 }
+
+// TestSlowReadsRest says that what took long to read is kept for longer.
+func TestSlowReadsRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reads := 0
+		c := newStatusCache(counted(&reads, sample(), nil))
+		c.rest = 50
+		for range 10 {
+			if _, err := c.get(t.Context()); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(statusAge)
+		}
+		if reads != 1 {
+			t.Errorf("%d reads of a second each within 30 seconds", reads)
+		}
+		time.Sleep(30 * time.Second)
+		if _, err := c.get(t.Context()); err != nil || reads != 2 {
+			t.Errorf("%d reads within a minute, want 2 (%v)", reads, err)
+		}
+	})
+}

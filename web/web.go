@@ -47,9 +47,12 @@ type handler struct {
 	incidents *cache[map[string]defsync.IncidentFigures]
 }
 
-// incidentsRest keeps the counting of incidents, which takes longer the more
-// there are, under a fiftieth of one connection's time.
-const incidentsRest = 50
+// Counting incidents takes longer the more there are: seconds for a million. It
+// gets no more than a fiftieth of one connection's time.
+const (
+	incidentsRest    = 50
+	incidentsTimeout = 20 * time.Second
+)
 
 // NewHandler answers
 //
@@ -71,7 +74,7 @@ func NewHandler(cfg Config) http.Handler {
 	}
 	if cfg.Incidents != nil {
 		h.incidents = newCache(cfg.Incidents)
-		h.incidents.rest = incidentsRest
+		h.incidents.rest, h.incidents.timeout = incidentsRest, incidentsTimeout
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", h.page)
