@@ -38,8 +38,8 @@ race: ## tests under the race detector, with fewer living tenants (needs a C com
 bench: ## incidents per second and allocations, through the whole path
 	@$(POSTGRES) go test -run '^$$' -bench . -benchmem ./...
 
-schema: ## write what the migrations make to migrations/schema.txt, which a test compares
-	@$(POSTGRES) go test ./migrations -run "^TestSchema$$" -count=1 -update
+schema: ## write schema.txt and the data dictionary from the migrations, which tests compare
+	@$(POSTGRES) go test ./migrations -run "^(TestSchema|TestDictionary)$$" -count=1 -update
 
 # Needs node and npm, and the published queries beside the repository.
 kql: ## check the hunting queries that are sent with Microsoft's own parser

@@ -6,6 +6,16 @@ CREATE INDEX incidents_unresolved_idx ON defender.incidents (created_date_time, 
 CREATE INDEX alerts_unresolved_idx ON defender.alerts (created_date_time, tenant_id)
     WHERE status IS DISTINCT FROM 'resolved';
 
+-- The alerts of an incident and the sightings of an entity lie together: a small
+-- sample takes them for many, and joins by scans where a few look-ups would do.
+ALTER TABLE defender.alerts ALTER COLUMN incident_id SET STATISTICS 1000;
+ALTER TABLE defender.entity_sightings ALTER COLUMN alert_id SET STATISTICS 1000;
+ALTER TABLE defender.entity_sightings ALTER COLUMN entity_key SET STATISTICS 1000;
+
+-- All that a chain of merges is followed by.
+CREATE INDEX incidents_merged_idx ON defender.incidents (incident_id, redirect_incident_id, tenant_id)
+    WHERE redirect_incident_id IS NOT NULL;
+
 -- The part of incident_roots that has to be worked out: few incidents are merged,
 -- and whoever needs no more than those should not read the others.
 CREATE VIEW defender.incident_merges AS
@@ -17,7 +27,7 @@ WITH RECURSIVE chain AS (
     SELECT c.tenant_id, c.incident_id, i.redirect_incident_id, c.path || i.incident_id
     FROM chain AS c
     JOIN defender.incidents AS i ON i.tenant_id = c.tenant_id AND i.incident_id = c.next_id
-    WHERE c.next_id <> ALL (c.path)
+    WHERE i.redirect_incident_id IS NOT NULL AND i.incident_id <> ALL (c.path)
 )
 SELECT DISTINCT ON (c.tenant_id, c.incident_id)
     c.tenant_id, c.incident_id,
@@ -25,6 +35,8 @@ SELECT DISTINCT ON (c.tenant_id, c.incident_id)
         -- A loop, from where it closes to its end: every member has the same root.
         WHEN c.next_id = ANY (c.path)
             THEN (SELECT min(p) FROM unnest(c.path[array_position(c.path, c.next_id):]) AS p)
+        WHEN EXISTS (SELECT FROM defender.incidents AS i WHERE i.tenant_id = c.tenant_id AND i.incident_id = c.next_id)
+            THEN c.next_id
         ELSE c.path[cardinality(c.path)]
     END AS root_incident_id
 FROM chain AS c
@@ -207,15 +219,15 @@ CROSS JOIN LATERAL (
 ) AS t
 LEFT JOIN bi.sla_targets AS l ON l.severity = i.severity
 LEFT JOIN (
-    SELECT g.tenant_id, g.root_incident_id, array_agg(g.incident_id ORDER BY g.incident_id) AS merged_incident_ids
+    SELECT
+        g.tenant_id, g.root_incident_id,
+        array_agg(g.incident_id ORDER BY g.incident_id) FILTER (WHERE g.incident_id <> g.root_incident_id) AS merged_incident_ids,
+        bool_or(g.incident_id = g.root_incident_id) AS is_root
     FROM defender.incident_merges AS g
-    WHERE g.incident_id <> g.root_incident_id
     GROUP BY g.tenant_id, g.root_incident_id
 ) AS m ON m.tenant_id = i.tenant_id AND m.root_incident_id = i.incident_id
-WHERE i.redirect_incident_id IS NULL
-    OR (i.tenant_id, i.incident_id) IN (
-        SELECT g.tenant_id, g.incident_id FROM defender.incident_merges AS g WHERE g.root_incident_id = g.incident_id
-    );
+-- An incident with a redirect is a root where that leads nowhere, or round.
+WHERE i.redirect_incident_id IS NULL OR m.is_root;
 
 COMMENT ON VIEW bi.incidents IS
     'One row per incident that was not merged into another, with what was merged into it counted in. Its times are those of the recorded changes in defender.incident_history; acknowledged_from and resolved_from say where they are not.';
@@ -254,9 +266,11 @@ COMMENT ON COLUMN bi.incidents.merged_incident_ids IS 'The incidents that were m
 COMMENT ON COLUMN bi.incidents.incident_web_url IS 'Its address in the portal.';
 COMMENT ON COLUMN bi.incidents.first_synced_at IS 'When it was first stored: what happened before is not in the history.';
 
+-- In two parts, so that a condition on incident_id finds its index in both. A join
+-- from elsewhere to its alert_id would not: the other views join defender.alerts.
 CREATE VIEW bi.alerts AS
 SELECT
-    a.tenant_id, a.alert_id, coalesce(m.root_incident_id, a.incident_id) AS incident_id,
+    a.tenant_id, a.alert_id, a.incident_id,
     a.title, a.category, a.status, a.status IS DISTINCT FROM 'resolved' AS is_open,
     a.severity,
     CASE a.severity WHEN 'high' THEN 4 WHEN 'medium' THEN 3 WHEN 'low' THEN 2 WHEN 'informational' THEN 1 ELSE 0 END AS severity_rank,
@@ -277,7 +291,34 @@ SELECT
     ) AS entity_count,
     a.alert_web_url, a.first_synced_at
 FROM defender.alerts AS a
-LEFT JOIN defender.incident_merges AS m ON m.tenant_id = a.tenant_id AND m.incident_id = a.incident_id;
+WHERE NOT EXISTS (
+    SELECT FROM defender.incidents AS i
+    WHERE i.tenant_id = a.tenant_id AND i.incident_id = a.incident_id AND i.redirect_incident_id IS NOT NULL
+)
+UNION ALL
+SELECT
+    a.tenant_id, a.alert_id, m.root_incident_id,
+    a.title, a.category, a.status, a.status IS DISTINCT FROM 'resolved' AS is_open,
+    a.severity,
+    CASE a.severity WHEN 'high' THEN 4 WHEN 'medium' THEN 3 WHEN 'low' THEN 2 WHEN 'informational' THEN 1 ELSE 0 END AS severity_rank,
+    a.classification, a.determination, a.investigation_state, a.service_source, a.detection_source, a.detector_id,
+    a.assigned_to, a.actor_display_name, a.threat_display_name, a.threat_family_name, a.mitre_techniques,
+    a.created_date_time, a.last_update_date_time, a.first_activity_date_time, a.last_activity_date_time, a.resolved_date_time,
+    a.created_date_time - a.first_activity_date_time AS time_to_detect,
+    a.resolved_date_time - a.created_date_time AS time_to_resolve,
+    (
+        SELECT count(*)
+        FROM defender.alert_evidence AS e
+        WHERE e.tenant_id = a.tenant_id AND e.alert_id = a.alert_id
+    ) AS evidence_count,
+    (
+        SELECT count(*)
+        FROM defender.entity_sightings AS s
+        WHERE s.tenant_id = a.tenant_id AND s.alert_id = a.alert_id
+    ) AS entity_count,
+    a.alert_web_url, a.first_synced_at
+FROM defender.incident_merges AS m
+JOIN defender.alerts AS a ON a.tenant_id = m.tenant_id AND a.incident_id = m.incident_id;
 
 COMMENT ON VIEW bi.alerts IS
     'One row per alert, with the incident that holds it after all merges.';
@@ -563,13 +604,6 @@ COMMENT ON COLUMN defender.open_incident_members.severity IS 'Severity of the op
 CREATE VIEW bi.entities AS
 SELECT
     e.tenant_id, e.entity_type, e.entity_key, e.name, e.first_seen_at, e.last_seen_at, e.alert_count,
-    (
-        SELECT count(DISTINCT coalesce(m.root_incident_id, a.incident_id))
-        FROM defender.entity_sightings AS s
-        JOIN defender.alerts AS a ON a.tenant_id = s.tenant_id AND a.alert_id = s.alert_id
-        LEFT JOIN defender.incident_merges AS m ON m.tenant_id = a.tenant_id AND m.incident_id = a.incident_id
-        WHERE s.tenant_id = e.tenant_id AND s.entity_type = e.entity_type AND s.entity_key = e.entity_key
-    ) AS incident_count,
     coalesce(o.open_alert_count, 0) AS open_alert_count,
     coalesce(o.open_incident_count, 0) AS open_incident_count
 FROM defender.entities AS e
@@ -593,7 +627,6 @@ COMMENT ON COLUMN bi.entities.name IS 'The same in a spelling as served.';
 COMMENT ON COLUMN bi.entities.first_seen_at IS 'Time of the first evidence that names it.';
 COMMENT ON COLUMN bi.entities.last_seen_at IS 'Time of the last evidence that names it.';
 COMMENT ON COLUMN bi.entities.alert_count IS 'Alerts whose evidence names it.';
-COMMENT ON COLUMN bi.entities.incident_count IS 'Incidents of those alerts, after merges.';
 COMMENT ON COLUMN bi.entities.open_alert_count IS 'Alerts of open incidents that name it and are not resolved.';
 COMMENT ON COLUMN bi.entities.open_incident_count IS 'Open incidents whose alerts name it.';
 
@@ -629,12 +662,33 @@ COMMENT ON COLUMN bi.entity_sightings.evidence_types IS 'Types of the evidence t
 COMMENT ON COLUMN bi.entity_sightings.roles IS 'Roles of that evidence, such as attacked or source.';
 COMMENT ON COLUMN bi.entity_sightings.verdicts IS 'Verdicts on that evidence, such as malicious.';
 
+CREATE VIEW bi.incident_entities AS
+SELECT
+    a.tenant_id, a.incident_id, s.entity_type, s.entity_key, min(s.name COLLATE "C") AS name,
+    count(*) AS alert_count, min(s.first_seen_at) AS first_seen_at, max(s.last_seen_at) AS last_seen_at,
+    bool_or('malicious' = ANY (s.verdicts)) AS is_malicious
+FROM bi.alerts AS a
+JOIN defender.entity_sightings AS s ON s.tenant_id = a.tenant_id AND s.alert_id = a.alert_id
+GROUP BY a.tenant_id, a.incident_id, s.entity_type, s.entity_key;
+
+COMMENT ON VIEW bi.incident_entities IS
+    'One row per incident of bi.incidents and entity that the evidence of its alerts names. By incident_id it is an indexed look-up; by entity that is bi.entity_sightings.';
+COMMENT ON COLUMN bi.incident_entities.tenant_id IS 'The tenant, as configured.';
+COMMENT ON COLUMN bi.incident_entities.incident_id IS 'The incident.';
+COMMENT ON COLUMN bi.incident_entities.entity_type IS 'host, user, ip, url, hash (SHA-256, SHA-1 or MD5) or mailbox (any e-mail address).';
+COMMENT ON COLUMN bi.incident_entities.entity_key IS 'What the entity is known by, in small letters but for URLs.';
+COMMENT ON COLUMN bi.incident_entities.name IS 'The same as served.';
+COMMENT ON COLUMN bi.incident_entities.alert_count IS 'Alerts of the incident that name it.';
+COMMENT ON COLUMN bi.incident_entities.first_seen_at IS 'Time of the first evidence in the incident that names it.';
+COMMENT ON COLUMN bi.incident_entities.last_seen_at IS 'Time of the last.';
+COMMENT ON COLUMN bi.incident_entities.is_malicious IS 'Whether evidence that names it has the verdict malicious.';
+
 CREATE VIEW bi.devices AS
 SELECT
     e.tenant_id, e.entity_key AS device, e.name AS host_name,
     d.device_dns_name, d.mde_device_id, d.azure_ad_device_id, d.os_platform, d.version AS os_version, d.rbac_group_name,
     d.health_status, d.risk_score, d.onboarding_status, d.last_ip_address, d.last_external_ip_address,
-    e.first_seen_at, e.last_seen_at, e.alert_count, e.incident_count, e.open_alert_count, e.open_incident_count
+    e.first_seen_at, e.last_seen_at, e.alert_count, e.open_alert_count, e.open_incident_count
 FROM bi.entities AS e
 LEFT JOIN LATERAL (
     SELECT d.*
@@ -666,7 +720,6 @@ COMMENT ON COLUMN bi.devices.last_external_ip_address IS 'Its address outside.';
 COMMENT ON COLUMN bi.devices.first_seen_at IS 'Time of the first evidence that names it.';
 COMMENT ON COLUMN bi.devices.last_seen_at IS 'Time of the last evidence that names it.';
 COMMENT ON COLUMN bi.devices.alert_count IS 'Alerts whose evidence names it.';
-COMMENT ON COLUMN bi.devices.incident_count IS 'Incidents of those alerts, after merges.';
 COMMENT ON COLUMN bi.devices.open_alert_count IS 'Alerts of open incidents that name it and are not resolved.';
 COMMENT ON COLUMN bi.devices.open_incident_count IS 'Open incidents whose alerts name it.';
 
@@ -674,7 +727,7 @@ CREATE VIEW bi.users AS
 SELECT
     e.tenant_id, e.entity_key AS user_key, e.name AS user_name,
     u.display_name, u.user_principal_name, u.account_name, u.domain_name, u.user_sid, u.azure_ad_user_id,
-    e.first_seen_at, e.last_seen_at, e.alert_count, e.incident_count, e.open_alert_count, e.open_incident_count
+    e.first_seen_at, e.last_seen_at, e.alert_count, e.open_alert_count, e.open_incident_count
 FROM bi.entities AS e
 LEFT JOIN LATERAL (
     SELECT u.*
@@ -702,7 +755,6 @@ COMMENT ON COLUMN bi.users.azure_ad_user_id IS 'Id in Microsoft Entra.';
 COMMENT ON COLUMN bi.users.first_seen_at IS 'Time of the first evidence that names it.';
 COMMENT ON COLUMN bi.users.last_seen_at IS 'Time of the last evidence that names it.';
 COMMENT ON COLUMN bi.users.alert_count IS 'Alerts whose evidence names it.';
-COMMENT ON COLUMN bi.users.incident_count IS 'Incidents of those alerts, after merges.';
 COMMENT ON COLUMN bi.users.open_alert_count IS 'Alerts of open incidents that name it and are not resolved.';
 COMMENT ON COLUMN bi.users.open_incident_count IS 'Open incidents whose alerts name it.';
 
@@ -740,6 +792,7 @@ COMMENT ON COLUMN bi.workload.median_time_to_resolve_30d IS 'Median of time_to_r
 DROP VIEW bi.workload;
 DROP VIEW bi.users;
 DROP VIEW bi.devices;
+DROP VIEW bi.incident_entities;
 DROP VIEW bi.entity_sightings;
 DROP VIEW bi.entities;
 DROP VIEW defender.open_incident_members;
@@ -783,5 +836,9 @@ FROM (
 ) AS r;
 
 DROP VIEW defender.incident_merges;
+ALTER TABLE defender.entity_sightings ALTER COLUMN entity_key SET STATISTICS -1;
+ALTER TABLE defender.entity_sightings ALTER COLUMN alert_id SET STATISTICS -1;
+ALTER TABLE defender.alerts ALTER COLUMN incident_id SET STATISTICS -1;
+DROP INDEX defender.incidents_merged_idx;
 DROP INDEX defender.alerts_unresolved_idx;
 DROP INDEX defender.incidents_unresolved_idx;

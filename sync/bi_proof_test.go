@@ -342,9 +342,9 @@ func (w *witness) sums(t *testing.T, db querier) {
 			) AS x`,
 		"entities are not the sum of their sightings": `
 			SELECT count(*) FROM bi.entities AS e
-			FULL JOIN (SELECT entity_type, entity_key, count(*) AS n, count(DISTINCT incident_id) AS i, min(first_seen_at) AS f, max(last_seen_at) AS l
+			FULL JOIN (SELECT entity_type, entity_key, count(*) AS n, min(first_seen_at) AS f, max(last_seen_at) AS l
 				FROM bi.entity_sightings GROUP BY 1, 2) AS s USING (entity_type, entity_key)
-			WHERE (e.alert_count, e.incident_count, e.first_seen_at, e.last_seen_at) IS DISTINCT FROM (s.n, s.i, s.f, s.l)`,
+			WHERE (e.alert_count, e.first_seen_at, e.last_seen_at) IS DISTINCT FROM (s.n, s.f, s.l)`,
 		"open incidents of entities": `
 			SELECT count(*) FROM bi.entities AS e
 			LEFT JOIN (SELECT s.entity_type, s.entity_key, count(DISTINCT s.incident_id) AS n, count(*) FILTER (WHERE s.status <> 'resolved') AS a FROM bi.entity_sightings AS s
@@ -354,6 +354,10 @@ func (w *witness) sums(t *testing.T, db querier) {
 			SELECT count(*) FROM bi.incidents AS i
 			LEFT JOIN (SELECT incident_id, count(DISTINCT (entity_type, entity_key)) AS n FROM bi.entity_sightings GROUP BY 1) AS s USING (incident_id)
 			WHERE i.entity_count <> coalesce(s.n, 0)`,
+		"entities by incident": `
+			SELECT count(*) FROM bi.incident_entities AS e
+			FULL JOIN (SELECT incident_id, entity_type, entity_key, count(*) AS n FROM bi.entity_sightings GROUP BY 1, 2, 3) AS s USING (incident_id, entity_type, entity_key)
+			WHERE e.alert_count IS DISTINCT FROM s.n`,
 		"devices and users are not the entities": `
 			SELECT count(*) FROM (SELECT count(*) AS n FROM bi.devices) AS d, (SELECT count(*) AS n FROM bi.users) AS u,
 				(SELECT count(*) AS n FROM bi.entities WHERE entity_type IN ('host', 'user')) AS e WHERE d.n + u.n <> e.n`,
