@@ -31,12 +31,16 @@ type leaser interface {
 	Release(ctx context.Context, lease store.Lease) error
 }
 
+// errSilent means that the database has not answered for as long as patience lasts.
+var errSilent = errors.New("the database does not answer")
+
 // keeper holds one tenant's lease for as long as any of its streams is in a
 // pass. Quotas are the tenant's, so all its streams share one lease.
 type keeper struct {
 	leases   leaser
 	tenantID string
 	owner    string
+	patience time.Duration
 	taken    func(context.Context) error // called with the lease just taken; may be nil
 
 	mu    sync.Mutex
@@ -53,7 +57,7 @@ type heldLease struct {
 }
 
 // hold takes the lease, or joins the streams that have it. The context it
-// returns ends when the lease is lost. A tenant that somebody else holds is an
+// returns ends when the lease is lost, or may be: the database is silent. A tenant that somebody else holds is an
 // error that wraps store.ErrLeaseHeld.
 func (k *keeper) hold(ctx context.Context) (context.Context, store.Lease, func(), error) {
 	k.mu.Lock()
@@ -62,11 +66,7 @@ func (k *keeper) hold(ctx context.Context) (context.Context, store.Lease, func()
 		return nil, store.Lease{}, nil, fmt.Errorf("tenant %s: %w", k.tenantID, context.Cause(k.held.lost))
 	}
 	if k.held == nil {
-		lease, err := k.leases.Acquire(ctx, k.tenantID, k.owner, leaseTTL)
-		if err != nil {
-			return nil, store.Lease{}, nil, err
-		}
-		if err := k.start(ctx, lease); err != nil {
+		if err := k.take(ctx); err != nil {
 			return nil, store.Lease{}, nil, err
 		}
 	}
@@ -77,15 +77,32 @@ func (k *keeper) hold(ctx context.Context) (context.Context, store.Lease, func()
 	return ctx, held.lease, func() { stop(); cancel(nil); k.leave() }, nil
 }
 
-// start begins to keep a lease that was just taken.
-func (k *keeper) start(ctx context.Context, lease store.Lease) error {
-	if k.taken != nil {
-		if err := k.taken(ctx); err != nil {
-			return errors.Join(err, k.leases.Release(context.WithoutCancel(ctx), lease))
+// take takes the lease and begins to keep it.
+func (k *keeper) take(ctx context.Context) error {
+	attempt, cancel := context.WithTimeout(ctx, k.patience)
+	defer cancel()
+	lease, err := k.leases.Acquire(attempt, k.tenantID, k.owner, leaseTTL)
+	if err == nil && k.taken != nil {
+		if err = k.taken(attempt); err != nil {
+			err = errors.Join(err, k.release(ctx, lease))
 		}
 	}
-	k.held = k.keep(ctx, lease)
-	return nil
+	switch {
+	case err == nil:
+		k.held = k.keep(ctx, lease)
+		return nil
+	case attempt.Err() != nil && ctx.Err() == nil:
+		return fmt.Errorf("%w: the lease could not be taken within %s: %w", errSilent, k.patience, err)
+	}
+	return err
+}
+
+// release gives a lease back even when the pass was told to stop, but does not
+// wait long for it: one that is not given back ends by itself.
+func (k *keeper) release(ctx context.Context, lease store.Lease) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(leaseBeat, k.patience))
+	defer cancel()
+	return k.leases.Release(ctx, lease)
 }
 
 func (k *keeper) leave() {
@@ -98,10 +115,7 @@ func (k *keeper) leave() {
 	k.held = nil
 	held.cancel(context.Canceled)
 	<-held.done
-	// Best effort: a lease that is not given back ends by itself.
-	ctx, cancel := context.WithTimeout(context.Background(), leaseBeat)
-	defer cancel()
-	_ = k.leases.Release(ctx, held.lease)
+	_ = k.release(context.Background(), held.lease)
 }
 
 // keep starts the heartbeat. It outlives the pass that took the lease, because
@@ -119,8 +133,8 @@ func (k *keeper) keep(ctx context.Context, lease store.Lease) *heldLease {
 // beat renews the lease until it is told to stop or the lease is gone. A
 // database that does not answer is asked again until patience has run out.
 func (k *keeper) beat(ctx context.Context, lease store.Lease) error {
-	until := time.Now().Add(leasePatience)
-	ticker := time.NewTicker(leaseBeat)
+	until := time.Now().Add(k.patience)
+	ticker := time.NewTicker(min(leaseBeat, k.patience/2))
 	defer ticker.Stop()
 	for {
 		select {
@@ -134,11 +148,11 @@ func (k *keeper) beat(ctx context.Context, lease store.Lease) error {
 		cancel()
 		switch {
 		case err == nil:
-			until = asked.Add(leasePatience)
+			until = asked.Add(k.patience)
 		case errors.Is(err, store.ErrFenced):
 			return err
 		case !time.Now().Before(until):
-			return fmt.Errorf("%w: it could not be renewed in time: %w", store.ErrFenced, err)
+			return fmt.Errorf("%w: the lease could not be renewed for %s: %w", errSilent, k.patience, err)
 		}
 	}
 }

@@ -20,9 +20,14 @@ type fakeLeases struct {
 	renewErr error
 	renewals int
 	releases int
+	deaf     bool // it neither takes nor answers
 }
 
-func (f *fakeLeases) Acquire(_ context.Context, tenantID, owner string, ttl time.Duration) (store.Lease, error) {
+func (f *fakeLeases) Acquire(ctx context.Context, tenantID, owner string, ttl time.Duration) (store.Lease, error) {
+	if f.deaf {
+		<-ctx.Done()
+		return store.Lease{}, ctx.Err()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.owner != owner && time.Now().Before(f.until) {
@@ -72,7 +77,7 @@ func (f *fakeLeases) steal() {
 func TestStreamsShareOneLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		leases := &fakeLeases{}
-		k := &keeper{leases: leases, tenantID: "t", owner: "a"}
+		k := &keeper{leases: leases, tenantID: "t", owner: "a", patience: leasePatience}
 		_, first, leaveFirst, err := k.hold(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -103,7 +108,7 @@ func TestStreamsShareOneLease(t *testing.T) {
 func TestLostLeaseEndsThePass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		leases := &fakeLeases{}
-		k := &keeper{leases: leases, tenantID: "t", owner: "a"}
+		k := &keeper{leases: leases, tenantID: "t", owner: "a", patience: leasePatience}
 		ctx, _, leave, err := k.hold(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -127,7 +132,7 @@ func TestLostLeaseEndsThePass(t *testing.T) {
 func TestLeaseThatCannotBeRenewedIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		leases := &fakeLeases{renewErr: errors.New("connection refused")}
-		k := &keeper{leases: leases, tenantID: "t", owner: "a"}
+		k := &keeper{leases: leases, tenantID: "t", owner: "a", patience: leasePatience}
 		began := time.Now()
 		ctx, _, leave, err := k.hold(t.Context())
 		if err != nil {
@@ -138,8 +143,27 @@ func TestLeaseThatCannotBeRenewedIsGivenUp(t *testing.T) {
 		if held := time.Since(began); held < leaseTTL || held > leasePatience {
 			t.Errorf("the lease was given up after %s, want between %s and %s", held, leaseTTL, leasePatience)
 		}
-		if !errors.Is(context.Cause(ctx), store.ErrFenced) {
-			t.Errorf("the pass ended because of %v", context.Cause(ctx))
+		// Nobody else has the tenant, and nobody may be told so.
+		if cause := context.Cause(ctx); !errors.Is(cause, errSilent) || errors.Is(cause, store.ErrFenced) {
+			t.Errorf("the pass ended because of %v", cause)
+		}
+	})
+}
+
+// A database that takes connections and says nothing, as one whose machine is
+// gone, does not keep a stream for ever.
+func TestSilentDatabaseIsNotWaitedForForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &keeper{leases: &fakeLeases{deaf: true}, tenantID: "t", owner: "a", patience: leasePatience}
+		began := time.Now()
+		_, _, _, err := k.hold(t.Context())
+		if !errors.Is(err, errSilent) || time.Since(began) != leasePatience {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, _, _, err := k.hold(ctx); errors.Is(err, errSilent) {
+			t.Errorf("told to stop: %v", err)
 		}
 	})
 }

@@ -120,7 +120,7 @@ func (w *Worker) fire(ctx context.Context, t *tenantState, s Stream, f firing) e
 		default:
 			defer release()
 		}
-		cp, cpErr := w.cfg.Store.Checkpoint(ctx, t.ID, s.Name)
+		cp, cpErr := w.passed(ctx, t, s)
 		switch {
 		case cpErr == nil && !cp.PassedAt.Before(f.due.Add(-tolerance)):
 			return nil // somebody made it
@@ -131,4 +131,11 @@ func (w *Worker) fire(ctx context.Context, t *tenantState, s Stream, f firing) e
 			return nil
 		}
 	}
+}
+
+// passed reads how far the stream has come, for as long as patience lasts.
+func (w *Worker) passed(ctx context.Context, t *tenantState, s Stream) (store.Checkpoint, error) {
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.Patience)
+	defer cancel()
+	return w.cfg.Store.Checkpoint(ctx, t.ID, s.Name)
 }

@@ -27,6 +27,10 @@ type WorkerConfig struct {
 	Now      func() time.Time // nil is time.Now
 	Progress func(Progress)   // called after each commit; may be nil
 
+	// Patience is how long a database that does not answer is waited for before
+	// the passes in it are given up; 0 is a minute.
+	Patience time.Duration
+
 	// Waiting is called once when a one-shot pass finds a tenant held.
 	Waiting func(tenant string, held error)
 }
@@ -58,9 +62,10 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	cfg.Patience = cmp.Or(cfg.Patience, leasePatience)
 	w := &Worker{cfg: cfg}
 	for _, t := range cfg.Tenants {
-		state := &tenantState{Tenant: t, lease: keeper{leases: cfg.Store, tenantID: t.ID, owner: cfg.Owner}}
+		state := &tenantState{Tenant: t, lease: keeper{leases: cfg.Store, tenantID: t.ID, owner: cfg.Owner, patience: cfg.Patience}}
 		state.lease.taken = func(ctx context.Context) error { return w.countCalls(ctx, t) }
 		state.busy = map[string]chan struct{}{}
 		for _, s := range t.Streams {
@@ -226,7 +231,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 func failed(ctx context.Context, r Result, err error) Result {
 	r.Outcome, r.Err = OutcomeFailed, err
 	switch cause := context.Cause(ctx); {
-	case errors.Is(cause, store.ErrFenced):
+	case errors.Is(cause, store.ErrFenced) || errors.Is(cause, errSilent):
 		r.Err = cause // and not that the context was canceled, which is how the pass heard of it
 	case ctx.Err() != nil:
 		r.Outcome = OutcomeInterrupted
@@ -391,7 +396,7 @@ func (w *Worker) finish(ctx context.Context, run store.Run, r Result, log *slog.
 	if r.Err != nil {
 		run.Error = r.Err.Error()
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseBeat)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(leaseBeat, w.cfg.Patience))
 	defer cancel()
 	if err := w.cfg.Store.FinishRun(ctx, run); err != nil {
 		log.Error("the run could not be recorded", "err", err)
