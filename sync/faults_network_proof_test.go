@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"defendersync/store"
+	"defendersync/store/storetest"
 	defsync "defendersync/sync"
 	"defendersync/sync/defender"
 	"defendersync/sync/defendersim"
@@ -49,9 +51,11 @@ func (l *line) spoil(kind, stream, attributes string) {
 // mend takes all faults out.
 func (l *line) mend() { l.proxy.Toxics.ResetToxics(context.Background()) }
 
-// impatient is a worker whose requests go by way of addr and wait no longer
-// than timeout for an answer.
-func (r *rig) impatient(t testing.TB, addr string, timeout time.Duration) *defsync.Worker {
+// waits are how long a worker waits for an answer of the service and of the database.
+type waits struct{ service, database time.Duration }
+
+// impatient is a worker whose requests go by way of addr.
+func (r *rig) impatient(t testing.TB, s *store.Store, addr string, wait waits) *defsync.Worker {
 	t.Helper()
 	endpoints, err := defender.CloudEndpoints("commercial")
 	if err != nil {
@@ -62,7 +66,7 @@ func (r *rig) impatient(t testing.TB, addr string, timeout time.Duration) *defsy
 	client, err := defender.New(defender.Config{Tenant: "contoso", TenantID: r.app.TenantID, ClientID: r.app.ClientID,
 		Credential: defender.Secret(func() (string, error) { return r.app.Secret, nil }), Transport: transport,
 		Dialect: r.opt.dialect, Login: "http://" + addr, BaseURL: "http://" + addr, Audience: endpoints.GraphAudience,
-		Limits: defender.Limits{PerMinute: 1 << 20, PerHour: 1 << 20}, Backoff: time.Millisecond, Timeout: timeout, HuntTimeout: timeout})
+		Limits: defender.Limits{PerMinute: 1 << 20, PerHour: 1 << 20}, Backoff: time.Millisecond, Timeout: wait.service, HuntTimeout: wait.service})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +84,8 @@ func (r *rig) impatient(t testing.TB, addr string, timeout time.Duration) *defsy
 				Start: defsync.Start{Age: 180 * 24 * time.Hour}, Overlap: 30 * time.Minute, Settle: 2 * time.Minute})
 		}
 	}
-	w, err := defsync.NewWorker(defsync.WorkerConfig{Store: r.store, Tenants: []defsync.Tenant{tenant}, Owner: "impatient", Command: "sync", Now: r.clock.Now})
+	w, err := defsync.NewWorker(defsync.WorkerConfig{Store: s, Tenants: []defsync.Tenant{tenant}, Owner: "impatient", Command: "sync",
+		Now: r.clock.Now, Patience: wait.database})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +136,7 @@ func TestLineToTheTenant(t *testing.T) {
 			t.Parallel()
 			eachKind(t, rigOptions{world: defendersim.WorldOptions{Seed: 2, Incidents: 54}}, func(t *testing.T, r *faulty) {
 				l := newLine(t, strings.TrimPrefix(r.url, "http://"))
-				w := r.impatient(t, l.proxy.Listen, 400*time.Millisecond)
+				w := r.impatient(t, r.store, l.proxy.Listen, waits{service: 400 * time.Millisecond})
 				if c.fails {
 					// The token came over a good line, and so did the first request.
 					r.onAnswer(func(n int) {
@@ -159,6 +164,56 @@ func TestLineToTheTenant(t *testing.T) {
 					}
 				}
 				r.sync(t)
+				r.whole(t)
+			})
+		})
+	}
+}
+
+// TestLineToTheDatabase does the same to the line between the worker and its
+// database, after the first answer of the service.
+func TestLineToTheDatabase(t *testing.T) {
+	for _, c := range []struct {
+		name                     string
+		kind, stream, attributes string
+		fails                    bool
+		says                     string
+	}{
+		{"latency", "latency", "downstream", `{"latency": 5, "jitter": 3}`, false, ""},
+		{"small pieces", "slicer", "upstream", `{"average_size": 3000, "size_variation": 2500, "delay": 20}`, false, ""},
+		{"bandwidth", "bandwidth", "upstream", `{"rate": 3000}`, false, ""},
+		{"slow close", "slow_close", "downstream", `{"delay": 50}`, false, ""},
+		{"cut in an answer", "limit_data", "downstream", `{"bytes": 60}`, true, ""},
+		{"cut in a statement", "limit_data", "upstream", `{"bytes": 500}`, true, ""},
+		{"reset", "reset_peer", "downstream", `{"timeout": 0}`, true, ""},
+		{"peer vanishes after the statement", "timeout", "downstream", `{"timeout": 0}`, true, "the database does not answer"},
+		{"peer vanishes before the statement", "timeout", "upstream", `{"timeout": 0}`, true, "the database does not answer"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			eachKind(t, rigOptions{world: defendersim.WorldOptions{Seed: 2, Incidents: 54}}, func(t *testing.T, r *faulty) {
+				wire := storetest.NewWire(t, r.dsn)
+				l := newLine(t, wire.Addr)
+				s, err := store.Open(t.Context(), wire.URL(l.proxy.Listen), 3)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(s.Close)
+				w := r.impatient(t, s, strings.TrimPrefix(r.url, "http://"), waits{service: time.Minute, database: time.Second})
+				if c.fails {
+					r.onAnswer(func(n int) {
+						if n == 1 {
+							l.spoil(c.kind, c.stream, c.attributes)
+						}
+					})
+					t.Log(r.broken(t, w, c.says))
+					l.mend()
+					r.admin(t, `UPDATE sync.leases SET until = clock_timestamp()`)
+				} else {
+					l.spoil(c.kind, c.stream, c.attributes)
+				}
+				// What the line left of the pool's connections is found out one by one.
+				r.recover(t, r.impatient(t, s, strings.TrimPrefix(r.url, "http://"), waits{service: time.Minute, database: time.Minute}), nil)
 				r.whole(t)
 			})
 		})
