@@ -11,7 +11,7 @@ POSTGRES     = PG_BIN=$$(.ci/setup) && export PG_BIN &&
 # Go refuses to build where git refuses to answer, as for another user's clone.
 STAMP        = $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 
-.PHONY: help demo test build lint race bench schema kql pooler image
+.PHONY: help demo test build lint race bench schema kql pooler page image
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -53,6 +53,14 @@ pooler: ## test the worker and migrations through PgBouncer in transaction mode
 	@command -v pgbouncer >/dev/null || test -x /usr/sbin/pgbouncer || \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pgbouncer >/dev/null; }
 	@$(POSTGRES) go vet -tags pooler ./sync && go test -tags pooler ./sync -run '^TestPooler' -count=1
+
+# A module of its own, which none of the other targets needs. Installs Chromium
+# where there is none, as root by Debian's package manager.
+page: ## look at the page in a real Chromium
+	@command -v chromium chromium-browser google-chrome >/dev/null 2>&1 || { \
+		echo "page: no Chromium here, asking the package manager" >&2; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+	@$(POSTGRES) cd .ci/page && go vet ./... && go test -count=1 ./...
 
 image: ## build the container image
 	docker build -t defendersync .
