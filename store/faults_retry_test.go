@@ -204,3 +204,29 @@ func TestTimeoutsOfTheServer(t *testing.T) {
 		})
 	}
 }
+
+// A worker's machine that is gone without a word leaves a transaction that the
+// server takes for alive for hours. No transaction may hold the lease that long:
+// each has the server end it when it stands.
+func TestTransactionsDoNotStandForEver(t *testing.T) {
+	eachCommit(t, func(*pgxpool.Config) {}, func(t *testing.T, w *worker, c aCommit) {
+		for _, sql := range []string{
+			`CREATE FUNCTION limited() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+				IF current_setting('idle_in_transaction_session_timeout') = '0' THEN RAISE 'it may stand for ever'; END IF;
+				RETURN NEW;
+			END $$`,
+			`CREATE TRIGGER limited BEFORE INSERT OR UPDATE ON sync.checkpoints FOR EACH ROW EXECUTE FUNCTION limited()`,
+			`CREATE TRIGGER limited BEFORE UPDATE OF owner ON sync.leases FOR EACH ROW EXECUTE FUNCTION limited()`,
+			`UPDATE sync.leases SET until = clock_timestamp()`,
+		} {
+			perform(t, other(t, w), sql)
+		}
+		lease, err := w.Acquire(t.Context(), tenant, "worker", ttl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.lease = lease
+		w.must(c.make(w, 1))
+		w.want(`SELECT current_setting('idle_in_transaction_session_timeout')`, "0") // the setting ends with the transaction
+	})
+}

@@ -70,7 +70,6 @@ func (s *Store) tryHunt(ctx context.Context, c *Commit, apart bool) (*writer, er
 		w = &writer{tx: tx, batch: &pgx.Batch{}}
 		l := &loader{w: w, c: c, rows: c.Hunt, table: hunting(c.Hunt.spec.table()), apart: apart}
 		queueSettings(w.batch)
-		queueIdleLimit(w.batch)
 		queueFence(w.batch, c.Lease, &w.now)
 		l.queueHeld()
 		if err := w.send(ctx); err != nil {
@@ -97,13 +96,6 @@ func (s *Store) tryHunt(ctx context.Context, c *Commit, apart bool) (*writer, er
 		return w.send(ctx)
 	})
 	return w, err
-}
-
-// queueIdleLimit has the server end a transaction whose worker is paused: the
-// keys that it has written would keep the tenant's next worker waiting.
-func queueIdleLimit(b *pgx.Batch) {
-	const limit = `SELECT set_config('idle_in_transaction_session_timeout', '60000', true)`
-	b.Queue(limit)
 }
 
 // checkHunt reports what no caller may hand in.

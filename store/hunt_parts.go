@@ -121,7 +121,6 @@ func (s *Store) commitParts(ctx context.Context, c *Commit) (*writer, error) {
 	for range attempts {
 		err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
 			w = &writer{tx: tx, batch: &pgx.Batch{}}
-			queueIdleLimit(w.batch)
 			queueFence(w.batch, c.Lease, &w.now)
 			if err := w.send(ctx); err != nil {
 				return err

@@ -140,12 +140,17 @@ func (s *Store) Ping(ctx context.Context) error {
 // Pool returns the connections, for the migrations.
 func (s *Store) Pool() *pgxpool.Pool { return s.pool }
 
+// begin has the server end a transaction whose worker is paused, or whose
+// machine is gone without a word: its locks, on the lease above all, would keep
+// the tenant's next worker waiting for as long as the server takes it for alive.
+const begin = `BEGIN; SET LOCAL idle_in_transaction_session_timeout = '60s'`
+
 // inTx runs f in one transaction, again where PostgreSQL asks for it.
 func (s *Store) inTx(ctx context.Context, f func(pgx.Tx) error) error {
 	const attempts = 5
 	var err error
 	for range attempts {
-		err = pgx.BeginFunc(ctx, s.pool, f)
+		err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: begin}, f)
 		if c := code(err); c != "40001" && c != "40P01" { // serialization failure, deadlock
 			break
 		}
