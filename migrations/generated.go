@@ -58,7 +58,7 @@ func HuntingSQL(ctx context.Context, pool *pgxpool.Pool, table string) (string, 
 	if b.Len() == 0 {
 		return "", nil
 	}
-	return "BEGIN;\n" + b.String() + "\nCOMMIT;\n", nil
+	return transaction(ctx, pool, b.String())
 }
 
 func upGenerated(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {

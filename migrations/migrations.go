@@ -239,7 +239,11 @@ func withProvider(ctx context.Context, pool *pgxpool.Pool, s series, f func(*goo
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}
-	return errors.Join(f(p), p.Close())
+	err = f(p)
+	if secured := secureViews(ctx, pool); err == nil { // also of a series that stopped half-way
+		err = secured
+	}
+	return errors.Join(err, p.Close())
 }
 
 // ensureSchema makes the schema that goose's ledger lies in. It looks first,

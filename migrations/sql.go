@@ -46,7 +46,19 @@ func SQL(ctx context.Context, pool *pgxpool.Pool) (string, error) {
 	if b.Len() == 0 {
 		return "", nil
 	}
-	return "BEGIN;\n" + b.String() + "\nCOMMIT;\n", nil
+	return transaction(ctx, pool, b.String())
+}
+
+// transaction returns migrations as one, with what the views need afterwards.
+func transaction(ctx context.Context, pool *pgxpool.Pool, text string) (string, error) {
+	views, err := replacedViews(ctx, pool, true)
+	if err != nil {
+		return "", explain(ctx, pool, "list", err)
+	}
+	if len(views) > 0 {
+		text += "\n" + strings.Join(views, ";\n") + ";\n"
+	}
+	return "BEGIN;\n" + text + "\nCOMMIT;\n", nil
 }
 
 // filesSQL returns what is pending of the files, without a transaction.

@@ -13,9 +13,9 @@ import (
 )
 
 func (a *app) migrateCommand() *cobra.Command {
-	var grantRead string
+	var reader readerFlags
 	up := a.databaseCommand("up", "Apply what is pending", func(ctx context.Context, o *opened) error {
-		return a.migrateUp(ctx, o.db, grantRead)
+		return a.migrateUp(ctx, o, reader)
 	})
 	down := a.databaseCommand("down", "Take the newest migration back, with the data in what it drops", a.migrateDown)
 	status := a.databaseCommand("status", "List the migrations", a.migrateStatus)
@@ -23,19 +23,37 @@ func (a *app) migrateCommand() *cobra.Command {
 	cmd := group("migrate", "Bring the database's schema up to date", up, down, status, sql)
 	cmd.RunE = up.RunE
 	for _, c := range []*cobra.Command{cmd, up} {
-		c.Flags().StringVar(&grantRead, "grant-read", "", "also let this role read every table")
-		c.PreRunE = func(cmd *cobra.Command, _ []string) error {
-			if grantRead == "" && cmd.Flags().Changed("grant-read") {
-				return errors.New("--grant-read: no role is named")
-			}
-			return nil
-		}
+		c.Flags().StringVar(&reader.role, "grant-read", "", "also let this role read every table")
+		c.Flags().StringVar(&reader.tenant, "tenant", "", "with --grant-read: only the rows of the tenant of this name")
+		c.PreRunE = func(cmd *cobra.Command, _ []string) error { return reader.check(cmd) }
 	}
 	return cmd
 }
 
-func (a *app) migrateUp(ctx context.Context, db *database, grantRead string) error {
-	applied, err := migrations.Up(ctx, db.Pool())
+// readerFlags name a role that may read, and what of it.
+type readerFlags struct{ role, tenant string }
+
+func (f *readerFlags) check(cmd *cobra.Command) error {
+	switch {
+	case f.role == "" && cmd.Flags().Changed("grant-read"):
+		return errors.New("--grant-read: no role is named")
+	case f.tenant == "" && cmd.Flags().Changed("tenant"):
+		return errors.New("--tenant: no tenant is named")
+	case f.role == "" && f.tenant != "":
+		return errors.New("--tenant: goes with --grant-read ROLE only")
+	}
+	return nil
+}
+
+func (a *app) migrateUp(ctx context.Context, o *opened, reader readerFlags) error {
+	var tenants []tenantConfig
+	if reader.tenant != "" {
+		var err error
+		if tenants, err = o.cfg.choose(reader.tenant, nil); err != nil {
+			return err
+		}
+	}
+	applied, err := migrations.Up(ctx, o.db.Pool())
 	if err != nil {
 		return err
 	}
@@ -45,14 +63,27 @@ func (a *app) migrateUp(ctx context.Context, db *database, grantRead string) err
 	if len(applied) == 0 {
 		fmt.Fprintln(a.stdout, "nothing is pending")
 	}
-	if grantRead == "" {
+	if reader.role == "" {
 		return nil
 	}
-	if err := migrations.GrantRead(ctx, db.Pool(), grantRead); err != nil {
+	if len(tenants) == 0 {
+		err = migrations.GrantRead(ctx, o.db.Pool(), reader.role)
+	} else {
+		err = migrations.GrantReadTenant(ctx, o.db.Pool(), reader.role, string(tenants[0].TenantID))
+	}
+	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(a.stdout, "read access granted to", grantRead)
+	_, err = fmt.Fprintln(a.stdout, "read access granted to", reader.role+reader.only())
 	return err
+}
+
+// only says what of the database the reader sees.
+func (f *readerFlags) only() string {
+	if f.tenant == "" {
+		return ""
+	}
+	return ", to the rows of " + f.tenant + " only"
 }
 
 func (a *app) migrateDown(ctx context.Context, o *opened) error {

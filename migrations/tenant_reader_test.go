@@ -1,0 +1,193 @@
+package migrations_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"defendersync/migrations"
+	"defendersync/store"
+	"defendersync/store/storetest"
+)
+
+const otherTenant = "22222222-2222-4222-8222-222222222222"
+
+// twoTenants fills every table of defender and what bi reads of sync for both.
+func twoTenants(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	for _, id := range []string{tenant, otherTenant} {
+		for _, sql := range []string{
+			`INSERT INTO defender.incidents (tenant_id, incident_id, status, severity, created_date_time, last_update_date_time, raw, content_hash, first_synced_at, synced_at)
+				VALUES ('%[1]s', 1, 'active', 'high', now(), now(), '{}', gen_random_uuid(), now(), now()),
+					('%[1]s', 2, 'resolved', 'low', now() - interval '2 days', now(), '{}', gen_random_uuid(), now(), now())`,
+			`INSERT INTO defender.incident_history VALUES ('%s', 2, now(), 'status', 'active', 'resolved')`,
+			`INSERT INTO defender.alerts (tenant_id, alert_id, incident_id, status, created_date_time, last_update_date_time, raw, content_hash, first_synced_at, synced_at)
+				VALUES ('%s', 'a', 1, 'new', now(), now(), '{}', gen_random_uuid(), now(), now())`,
+			`INSERT INTO defender.alert_techniques VALUES ('%s', 'a', 'T1566.002')`,
+			`INSERT INTO defender.alert_evidence (tenant_id, alert_id, evidence_no, evidence_type, host_name, user_principal_name, raw) VALUES ('%s', 'a', 1, 'device', 'ws-1', 'ann@x.example', '{}')`,
+			`INSERT INTO sync.checkpoints (tenant_id, stream, start_time, watermark, next_from, revision, window_width, rows, changed, updated_at) VALUES ('%s', 'incidents', now(), now(), now(), 1, '0', 0, 0, now())`,
+		} {
+			if _, err := pool.Exec(t.Context(), fmt.Sprintf(sql, id)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, sql := range []string{
+		`INSERT INTO defender.entity_sightings SELECT tenant_id, alert_id, entity_type, entity_key, name, first_seen_at, last_seen_at, evidence_count, properties, evidence_types, roles, verdicts FROM defender.alert_entities`,
+		`INSERT INTO defender.entities SELECT tenant_id, entity_type, entity_key, name, first_seen_at, last_seen_at, 1 FROM defender.entity_sightings`,
+	} {
+		if _, err := pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// relations lists tables or views of our schemas, with what columns they have.
+func relations(t *testing.T, pool *pgxpool.Pool, where string) []string {
+	t.Helper()
+	return texts(t, pool, `SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+		WHERE n.nspname IN ('bi', 'defender', 'hunting', 'sync') AND c.relkind IN ('r', 'p', 'v') AND `+where+` ORDER BY 1`)
+}
+
+const withTenant = `EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id')`
+
+// A reader reads every table and view there is, and writes none.
+func TestReaderReadsAllAndWritesNothing(t *testing.T) {
+	url := storetest.URL(t)
+	owner := connect(t, url)
+	twoTenants(t, owner)
+	const role = "defendersync test analyst"
+	withRole(t, owner, role)
+	if err := migrations.GrantRead(t.Context(), owner, role); err != nil {
+		t.Fatal(err)
+	}
+	readsOnly(t, owner, as(t, url, role))
+	if n := texts(t, as(t, url, role), `SELECT count(*)::text FROM bi.incidents`); n[0] != "4" {
+		t.Errorf("%s incidents", n[0])
+	}
+	if _, err := as(t, url, role).Exec(t.Context(), `SELECT FROM defender.incidents_as_of(now())`); err != nil {
+		t.Error(err)
+	}
+}
+
+func readsOnly(t *testing.T, owner, reader *pgxpool.Pool) {
+	t.Helper()
+	all := relations(t, owner, "true")
+	if len(all) < 30 {
+		t.Errorf("only %q", all)
+	}
+	for _, name := range all {
+		if _, err := reader.Exec(t.Context(), "SELECT * FROM "+name+" LIMIT 1"); err != nil {
+			t.Errorf("read %s: %v", name, err)
+		}
+		for _, sql := range []string{"INSERT INTO %s SELECT * FROM %[1]s", "UPDATE %s SET tenant_id = NULL", "DELETE FROM %s", "TRUNCATE %s", "DROP TABLE %s", "CREATE INDEX ON %s ((1))"} {
+			if _, err := reader.Exec(t.Context(), fmt.Sprintf(sql, name)); err == nil {
+				t.Errorf("the reader may %s", fmt.Sprintf(sql, name))
+			}
+		}
+	}
+	for _, schema := range []string{"bi", "defender", "hunting", "sync"} {
+		if _, err := reader.Exec(t.Context(), "CREATE TABLE "+schema+".mine ()"); err == nil {
+			t.Errorf("the reader may create tables in %s", schema)
+		}
+	}
+}
+
+// A reader of one tenant sees that tenant in every table and view, also in views
+// that a migration has replaced since, and nothing at all of tables made since.
+// Others go on as before.
+func TestReaderOfOneTenant(t *testing.T) {
+	url := storetest.URL(t)
+	owner := connect(t, url)
+	if texts(t, owner, `SELECT (current_setting('server_version_num')::int < 150000)::text`)[0] == "true" {
+		t.Skip("before PostgreSQL 15 it is refused")
+	}
+	s, err := store.Open(t.Context(), url, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	mustMeet(t, s, "SoftwareInventory", "Name")
+	twoTenants(t, owner)
+	const role, free = `defendersync "test" tenant %`, "defendersync test free"
+	withRole(t, owner, role)
+	withRole(t, owner, free)
+	for _, err := range []error{
+		migrations.GrantRead(t.Context(), owner, free),
+		migrations.GrantRead(t.Context(), owner, role), // which is taken back
+		migrations.GrantReadTenant(t.Context(), owner, role, tenant),
+		migrations.GrantReadTenant(t.Context(), owner, role, tenant), // again is no harm
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	reader := as(t, url, role)
+	readsOnly(t, owner, reader)
+	onlyTenant(t, owner, reader)
+	for _, view := range []string{"bi.incidents", "bi.alerts", "bi.incident_daily", "bi.techniques", "bi.devices", "bi.users", "bi.entities", "bi.entity_sightings", "bi.workload", "bi.freshness"} {
+		if n := texts(t, reader, `SELECT count(*)::text FROM `+view)[0]; n == "0" {
+			t.Errorf("%s is empty", view)
+		}
+	}
+	if got := texts(t, reader, `SELECT DISTINCT tenant_id::text FROM defender.incidents_as_of(now())`); !cmp.Equal(got, []string{tenant}) {
+		t.Errorf("incidents_as_of shows %q", got)
+	}
+	if n := texts(t, as(t, url, free), `SELECT count(DISTINCT tenant_id)::text FROM bi.incidents`)[0]; n != "2" {
+		t.Errorf("another reader sees %s tenants", n)
+	}
+
+	mustMeet(t, s, "SoftwareInventory", "Name", "Vendor") // replaces its view
+	mustMeet(t, s, "DeviceEvents")                        // is new
+	if n := relations(t, owner, `c.relkind = 'v' AND NOT coalesce('security_invoker=true' = ANY (c.reloptions), false)`); len(n) > 0 {
+		t.Errorf("views that show their owner's rows: %q", n)
+	}
+	if _, err := reader.Exec(t.Context(), `SELECT FROM hunting.device_events`); err == nil {
+		t.Error("a table without a policy may be read")
+	}
+	if err := migrations.GrantReadTenant(t.Context(), owner, role, tenant); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := owner.Exec(t.Context(), `INSERT INTO hunting.device_events (tenant_id, row_key, row_hash, synced_at)
+		VALUES ('`+tenant+`', gen_random_uuid(), gen_random_uuid(), now()), ('`+otherTenant+`', gen_random_uuid(), gen_random_uuid(), now())`); err != nil {
+		t.Fatal(err)
+	}
+	onlyTenant(t, owner, reader)
+	// By hand it is the same.
+	if _, err := owner.Exec(t.Context(), `DELETE FROM sync.goose_db_version WHERE version_id = 10`); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := migrations.SQL(t.Context(), owner); err != nil || !strings.Contains(text, "ALTER VIEW IF EXISTS bi.incidents SET (security_invoker = true);") {
+		t.Errorf("%.100s, %v", text, err)
+	}
+}
+
+// onlyTenant looks into everything that has a tenant.
+func onlyTenant(t *testing.T, owner, reader *pgxpool.Pool) {
+	t.Helper()
+	for _, name := range relations(t, owner, withTenant) {
+		if seen := texts(t, reader, `SELECT DISTINCT tenant_id::text FROM `+name+` WHERE tenant_id <> '`+tenant+`'`); len(seen) > 0 {
+			t.Errorf("%s shows %q", name, seen)
+		}
+	}
+}
+
+func TestReaderOfOneTenantIsHeld(t *testing.T) {
+	owner := connect(t, storetest.URL(t))
+	const role = "defendersync test bypass"
+	withRole(t, owner, role)
+	if _, err := owner.Exec(t.Context(), `ALTER ROLE "`+role+`" BYPASSRLS`); err != nil {
+		t.Fatal(err)
+	}
+	for who, want := range map[string]string{
+		role:     "BYPASSRLS: row-level security does not hold it",
+		"nobody": "there is no role nobody; run CREATE ROLE",
+	} {
+		if err := migrations.GrantReadTenant(t.Context(), owner, who, tenant); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %s", who, err, want)
+		}
+	}
+}
