@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"defendersync/store"
+	"defendersync/store/storetest"
 	"defendersync/sync/defender"
 	"defendersync/sync/defendersim"
 
@@ -90,6 +91,25 @@ func TestSettingsOfTheServer(t *testing.T) {
 			r.whole(t)
 		})
 	}
+}
+
+// TestIdleLimitOfTheServer: a server that ends transactions which stand for a
+// moment does not end ours between two statements, which say how long they may.
+func TestIdleLimitOfTheServer(t *testing.T) {
+	t.Parallel()
+	r := settingsRig(t)
+	r.setting(t, "idle_in_transaction_session_timeout", "1ms")
+	wire := storetest.NewWire(t, r.dsn)
+	l := newLine(t, wire.Addr)
+	l.spoil("latency", "upstream", `{"latency": 10}`)
+	s, err := store.Open(t.Context(), wire.URL(l.proxy.Listen), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	r.worker = r.newWorker(t, s, "slow")
+	r.sync(t)
+	r.whole(t)
 }
 
 // TestRowsLockedByAnother: a session that somebody left open holds a row that a
