@@ -67,6 +67,7 @@ type rigOptions struct {
 	schedule  string          // "" is every five minutes
 	limits    defender.Limits // of the client, which then counts calls in the database; the zero value is none
 
+	now   time.Time       // when it begins; zero for a fixed day
 	hunts []*defsync.Hunt // hunting streams, read instead of incidents and alerts
 
 	// changing is how far the clock moves before every request is answered.
@@ -80,6 +81,9 @@ func newRig(t testing.TB, opt rigOptions) *rig {
 		opt.dialect = defender.Graph
 	}
 	r := &rig{clock: newClock(), dsn: storetest.URL(t)}
+	if !opt.now.IsZero() {
+		r.clock.now = opt.now
+	}
 	if opt.going {
 		r.clock.going = time.Now()
 	}

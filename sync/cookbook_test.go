@@ -1,0 +1,91 @@
+package sync_test
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"defendersync/migrations"
+	defsync "defendersync/sync"
+	"defendersync/sync/defendersim"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// cookbook is where the questions are, and how a question with its SQL looks.
+const cookbook = "../docs/cookbook.md"
+
+var recipe = regexp.MustCompile("(?s)\n### ([^\n]+)\n(.*?)```sql\n(.*?)```")
+
+// newDemoRig is the demo's tenant, two days of whose life were followed.
+func newDemoRig(t *testing.T) *rig {
+	t.Helper()
+	now := time.Now()
+	r := newRig(t, rigOptions{now: now.Add(-50 * time.Hour), world: defendersim.WorldOptions{Seed: 1, Incidents: 300},
+		sim: defendersim.Options{Hunting: defendersim.DemoHunting(1, now, 1)}})
+	for range 10 {
+		r.sync(t)
+		r.world.StepN(30)
+		r.clock.advance(5 * time.Hour)
+	}
+	for _, h := range []defsync.Hunt{
+		{Name: "device_process_events", Table: "DeviceProcessEvents"},
+		{Name: "device_tvm_software_vulnerabilities", Table: "DeviceTvmSoftwareVulnerabilities"},
+	} {
+		h.AutoMigrate = true
+		resolved, err := h.Resolve()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.opt.hunts = append(r.opt.hunts, resolved)
+	}
+	r.opt.start = 29
+	r.worker = r.newWorker(t, r.store, "first")
+	r.sync(t)
+	return r
+}
+
+// TestCookbook asks every question as a reader would, and wants an answer.
+func TestCookbook(t *testing.T) {
+	text, err := os.ReadFile(cookbook)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipes := recipe.FindAllStringSubmatch(string(text), -1)
+	if n := strings.Count(string(text), "```sql"); n != len(recipes) || n < 15 {
+		t.Errorf("%d blocks of SQL, %d questions", n, len(recipes))
+	}
+	r := newDemoRig(t)
+	const role = "defendersync test cook"
+	r.exec(t, `DROP ROLE IF EXISTS "`+role+`"`)
+	r.exec(t, `CREATE ROLE "`+role+`"`)
+	defer func() {
+		r.exec(t, `RESET ROLE`)
+		r.exec(t, `DROP OWNED BY "`+role+`"`)
+		r.exec(t, `DROP ROLE "`+role+`"`)
+	}()
+	if err := migrations.GrantRead(t.Context(), r.db, role); err != nil {
+		t.Fatal(err)
+	}
+	r.exec(t, `ANALYZE`) // as autovacuum does within a minute
+	r.exec(t, `SET ROLE "`+role+`"`)
+	for _, q := range recipes {
+		t.Run(q[1], func(t *testing.T) {
+			began := time.Now()
+			rows, err := r.db.Query(t.Context(), q[3])
+			if err != nil {
+				t.Fatal(err)
+			}
+			all, err := pgx.CollectRows(rows, pgx.RowToMap)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(all) == 0 {
+				t.Error("no rows")
+			}
+			t.Logf("%d rows in %s", len(all), time.Since(began).Round(time.Millisecond))
+		})
+	}
+}
