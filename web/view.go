@@ -26,6 +26,7 @@ type timeView struct{ Text, Exact string }
 
 type tenantView struct {
 	ID, Name, TenantID, API string
+	Warnings                string // how many; "" for none
 	Quotas                  []quotaView
 	Paused                  []string
 	Streams                 []streamView
@@ -68,8 +69,11 @@ func newPage(s defsync.Status, runs map[string][]defsync.StreamRun, incidents ma
 	v := &pageView{Now: newTime(now, now)}
 	streams, busy := 0, 0
 	for i, t := range s.Tenants {
-		v.Warnings = append(v.Warnings, tenantWarnings(t, now)...)
 		tv := newTenant(t, fmt.Sprintf("t%d", i+1), now)
+		if warnings := tenantWarnings(t, now); len(warnings) > 0 {
+			tv.Warnings = count(len(warnings), "warning")
+			v.Warnings = append(v.Warnings, warnings...)
+		}
 		if f, ok := incidents[t.TenantID]; ok {
 			tv.Incidents = newIncidents(f, now)
 		}
@@ -283,12 +287,26 @@ func lastRunFact(r *defsync.RunStatus, now time.Time) fact {
 	}
 	f.Value, f.Detail = fromNow(*r.FinishedAt, now), outcomeText(r.Outcome)
 	if r.Outcome == string(defsync.OutcomeComplete) {
-		f.Detail = fmt.Sprintf("%s new, %s changed", grouped(r.RowsInserted), grouped(r.RowsUpdated))
+		f.Detail = written(r)
 	}
 	if r.Outcome == string(defsync.OutcomeFailed) || r.Outcome == string(defsync.OutcomeIncomplete) {
 		f.State = "warn"
 	}
 	return f
+}
+
+// written is what a complete run did.
+func written(r *defsync.RunStatus) string {
+	inserted, updated := grouped(r.RowsInserted)+" new", grouped(r.RowsUpdated)+" changed"
+	switch {
+	case r.RowsInserted > 0 && r.RowsUpdated > 0:
+		return inserted + ", " + updated
+	case r.RowsInserted > 0:
+		return inserted
+	case r.RowsUpdated > 0:
+		return updated
+	}
+	return "nothing new"
 }
 
 // comparedFact is the last comparison with the source. Incidents and alerts are

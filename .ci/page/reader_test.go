@@ -78,6 +78,7 @@ const readable = `(() => {
 	for (const e of all("th")) if (!e.scope) say("a header of what", e);
 	for (const e of all("table")) if (!e.caption && !e.getAttribute("aria-labelledby")) say("a table without a name", e);
 	for (const e of all("dl > div")) if (!e.querySelector("dt") || !e.querySelector("dd")) say("half a term", e);
+	for (const e of all("[data-live] :is(a, summary, [tabindex])")) if (!(e.tagName === "SUMMARY" ? e.parentElement : e).id) say("would lose the focus", e);
 	let last = 0;
 	for (const e of all("h1, h2, h3, h4, h5")) {
 		const level = +e.tagName[1];
@@ -134,7 +135,7 @@ func TestKeyboard(t *testing.T) {
 		}
 		stops = append(stops, stop)
 	}
-	want := []string{"Skip to the content", "t1-s1-g0", "t1-s1-g1", "t1-s1-gaps", "t1-s3-g0", "t1-s3-gaps", "t1-days", "t2-days", "Status as JSON", "Readiness", "Health", "Metrics"}
+	want := []string{"Skip to the content", "t1-jump", "t2-jump", "t1-s1-g0", "t1-s1-g1", "t1-s1-gaps", "t1-s3-g0", "t1-s3-gaps", "t1-days", "t2-days", "Status as JSON", "Readiness", "Health", "Metrics"}
 	if !slices.Equal(stops, want) {
 		t.Errorf("the Tab key stops at %q, want %q", stops, want)
 	}

@@ -24,8 +24,8 @@
   function put(old, fresh) {
     const open = [...old.querySelectorAll("details[open]")].map((d) => d.id);
     const focus = old.contains(document.activeElement) ? document.activeElement : null;
-    const id = focus && (focus.id || (focus.parentElement && focus.parentElement.id));
     const summary = focus && focus.tagName === "SUMMARY";
+    const id = focus && (summary ? focus.parentElement.id : focus.id);
     for (const d of open) {
       const again = fresh.querySelector("#" + CSS.escape(d));
       if (again) again.open = true;
