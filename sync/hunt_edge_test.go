@@ -1,7 +1,9 @@
 package sync_test
 
 import (
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,4 +97,39 @@ func TestPartialSlice(t *testing.T) {
 		r.huntEqualsSource(t)
 		r.vouched(t)
 	})
+}
+
+// TestFullSliceIsHalved: how many rows a microsecond holds cannot be counted, so
+// the slices that it is read in are too few, and their answers full.
+func TestFullSliceIsHalved(t *testing.T) {
+	r := newHuntRig(t, huntOptions{tables: crowdOf(900, newClock().Now().Add(-3*time.Hour)), hunts: threeHunts()[:1], cap: 100})
+	r.sim.Inject(defendersim.Fault{Kind: defendersim.FaultStatus, Endpoint: defendersim.Hunting, Status: 500,
+		Match: func(req *http.Request) bool { return !fetches(req) }})
+	r.sync(t)
+	r.huntEqualsSource(t)
+	r.vouched(t)
+}
+
+// TestOutageInACrowd: the service goes down while a microsecond is read in
+// slices. That fails the pass, and says nothing about the microsecond.
+func TestOutageInACrowd(t *testing.T) {
+	r := newHuntRig(t, huntOptions{tables: crowdOf(300, newClock().Now().Add(-3*time.Hour)), hunts: threeHunts()[:1], cap: 100})
+	var down atomic.Bool
+	off := r.sim.Inject(defendersim.Fault{Kind: defendersim.FaultStatus, Endpoint: defendersim.Hunting, Status: 500,
+		Match: func(req *http.Request) bool {
+			if isSlice(queryOf(req), "") {
+				down.Store(true)
+			}
+			return down.Load()
+		}})
+	if res := r.worker.Sync(t.Context(), "", nil)[0]; res.Outcome != defsync.OutcomeFailed || res.Quarantined > 0 {
+		t.Errorf("the pass ended %+v", res)
+	}
+	if n := value[int64](t, r.db, `SELECT count(*) FROM sync.coverage WHERE verdict <> 'complete'`); n != 0 {
+		t.Errorf("%d ranges are called incomplete by an outage", n)
+	}
+	off()
+	r.sync(t)
+	r.huntEqualsSource(t)
+	r.vouched(t)
 }

@@ -169,6 +169,24 @@ func TestReplaceKeepsTheLastCompleteResult(t *testing.T) {
 	})
 }
 
+// TestPartialResultReplacesNothing: the service says itself that rows are
+// missing from a result. The one before stays.
+func TestPartialResultReplacesNothing(t *testing.T) {
+	eachDialect(t, func(t *testing.T, d defender.Dialect) {
+		r := newHuntRig(t, huntOptions{rigOptions: rigOptions{dialect: d}, tables: manyProcesses(70),
+			hunts: []defsync.Hunt{{Name: "per_device", Query: perDevice, Mode: defsync.ModeReplace}}, cap: 100})
+		r.sync(t)
+		r.sim.Inject(defendersim.Fault{Kind: defendersim.FaultPartial, Endpoint: endpointOf(d), Times: 1})
+		r.clock.advance(time.Minute)
+		if res := r.worker.Sync(t.Context(), "", nil)[0]; res.Outcome != defsync.OutcomeFailed || !strings.Contains(res.Err.Error(), "206") {
+			t.Errorf("a partial result ended %+v", res)
+		}
+		if n := value[int64](t, r.db, `SELECT count(*) FROM hunting.per_device`); n != 7 {
+			t.Errorf("%d devices are left of 7", n)
+		}
+	})
+}
+
 // weaknessTable has no time: each reading shows what is there now.
 var weaknessTable = defendersim.HuntTable{Name: "DeviceTvmSoftwareVulnerabilities", Columns: []defendersim.HuntColumn{
 	{Name: "DeviceId", Type: "string"}, {Name: "DeviceName", Type: "string"}, {Name: "OSPlatform", Type: "string"}, {Name: "OSVersion", Type: "string"},

@@ -1,11 +1,13 @@
 package sync
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"time"
 
 	"defendersync/store"
+	"defendersync/sync/defender"
 
 	"pgregory.net/rapid"
 )
@@ -247,5 +249,62 @@ func TestCrowdInOneMicrosecondIsCheap(t *testing.T) {
 	b.complete(t)
 	if source.requests > 30 {
 		t.Errorf("%d requests for %d records", source.requests, len(source.records))
+	}
+}
+
+// An overlap that was made longer reaches back from where the stream stands, and
+// not only from where later passes will stand.
+func TestOverlapThatGrew(t *testing.T) {
+	for _, ordered := range []bool{true, false} {
+		b := newBench(t, &fakeSource{limit: 5, ordered: ordered, records: hourly(3)})
+		b.passes(t)
+		b.stream.Overlap = 6 * time.Hour
+		b.source.records = append(b.source.records, fakeRecord{id: 1 << 40, at: fakeNow.Add(-5 * time.Hour)})
+		b.source.now = b.source.now.Add(time.Minute)
+		b.passes(t)
+		b.complete(t)
+	}
+}
+
+// A page may hold fewer records than were asked for and still have a link to more.
+func TestShortPageWithALink(t *testing.T) {
+	b := newBench(t, &fakeSource{limit: 9, ordered: true, records: hourly(40)})
+	for range 7 {
+		b.source.records = append(b.source.records, fakeRecord{id: int64(len(b.source.records) + 1), at: fakeNow.Add(-5 * time.Hour)})
+	}
+	b.ep.fetch = func(ctx context.Context, req defender.Request) (*defender.Page, error) {
+		req.Top = min(req.Top, 4)
+		return b.source.fetch(ctx, req)
+	}
+	b.passes(t)
+	b.complete(t)
+}
+
+// A microsecond that changes in each of its readings is left in the end, and
+// listed; when it has come to rest it is read whole.
+func TestRestlessMicrosecondIsFlagged(t *testing.T) {
+	for _, ordered := range []bool{true, false} {
+		at := fakeNow.Add(-time.Hour)
+		source := &fakeSource{limit: 5, ordered: ordered, records: hourly(3)}
+		more := func(int) {
+			source.records = append(source.records, fakeRecord{id: int64(len(source.records) + 1), at: at})
+		}
+		for i := range 12 {
+			more(i)
+		}
+		source.onRequest = more
+		b := newBench(t, source)
+		b.passes(t)
+		if gaps := b.ledger.gaps(); len(gaps) != 1 || !gaps[0].From.Equal(at) || gaps[0].To.Sub(gaps[0].From) != tick {
+			t.Errorf("ordered %v: gaps are %v, want the microsecond", ordered, gaps)
+		}
+		b.vouched(t)
+		source.onRequest = nil
+		source.now = source.now.Add(24 * time.Hour) // the overlap does not reach back to it
+		b.passes(t)
+		b.complete(t)
+		if gaps := b.ledger.gaps(); len(gaps) > 0 {
+			t.Errorf("ordered %v: gaps %v are left", ordered, gaps)
+		}
 	}
 }
