@@ -94,7 +94,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	free()
 	halt(t, server, true)
-	server = start()
+	start()
 	r.db = r.openPool(t)
 	r.vouched(t)
 	r.expireLease(t)
