@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	defsync "defendersync/sync"
@@ -99,7 +100,7 @@ func gapLabel(group []defsync.GapStatus, now time.Time) string {
 		}
 	}
 	return fmt.Sprintf("%s missing between %s and %s UTC, %s together: %s", count(len(group), "range"), moment(first.From, now),
-		moment(last.To, now), length(gapsLength(group)), joined(reasons))
+		moment(last.To, now), length(gapsLength(group)), strings.Join(reasons, "; "))
 }
 
 // gapText is one gap in words.
@@ -117,15 +118,4 @@ func gapsLength(gaps []defsync.GapStatus) time.Duration {
 		total += g.To.Sub(g.From)
 	}
 	return total
-}
-
-func joined(parts []string) string {
-	s := ""
-	for i, p := range parts {
-		if i > 0 {
-			s += "; "
-		}
-		s += p
-	}
-	return s
 }

@@ -51,7 +51,7 @@ type handler struct {
 // gets no more than a fiftieth of one connection's time.
 const (
 	incidentsRest    = 50
-	incidentsTimeout = 20 * time.Second
+	incidentsTimeout = 15 * time.Second
 )
 
 // NewHandler answers

@@ -4,7 +4,7 @@
 "use strict";
 (() => {
   const every = 5000;
-  const patience = 15000;
+  const patience = 30000; // longer than the server takes at most
   const main = document.getElementById("main");
   const line = document.getElementById("refresh");
   const shown = new Map(); // by id, the source of each part as it was last put in
