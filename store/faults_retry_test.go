@@ -109,11 +109,11 @@ func other(t *testing.T, w *worker) *pgx.Conn {
 	return conn
 }
 
-// waiting returns when a session waits for another.
+// waiting returns when a session of the database waits for another.
 func waiting(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
 	for waits := false; !waits; {
-		if err := conn.QueryRow(t.Context(), `SELECT count(*) > 0 FROM pg_locks WHERE NOT granted`).Scan(&waits); err != nil {
+		if err := conn.QueryRow(t.Context(), `SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waits); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -160,6 +160,34 @@ func TestSerializationFailureIsRepeated(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Two streams that call in the same second count in the same row, which a
+// stricter isolation refuses to one of them. Its call is put on record all the same.
+func TestCallOfTheSameSecondIsRecorded(t *testing.T) {
+	strict := func(c *pgxpool.Config) {
+		c.ConnConfig.RuntimeParams["default_transaction_isolation"] = "repeatable read"
+	}
+	s, err := store.OpenWith(t.Context(), storetest.URL(t), strict)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	w := workerOn(t, s)
+	record := func() error { return s.RecordCall(t.Context(), tenant, "incidents", at(0)) }
+	if err := record(); err != nil {
+		t.Fatal(err)
+	}
+	o, look := other(t, w), other(t, w)
+	perform(t, o, `BEGIN`, `UPDATE sync.quota SET calls = calls + 1`)
+	done := make(chan error, 1)
+	go func() { done <- record() }()
+	waiting(t, look)
+	perform(t, o, `COMMIT`)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	w.want(`SELECT calls FROM sync.quota`, "3")
 }
 
 // A session that locks a row which the commit needs, and then wants the lease,

@@ -147,15 +147,20 @@ const begin = `BEGIN; SET LOCAL idle_in_transaction_session_timeout = '60s'`
 
 // inTx runs f in one transaction, again where PostgreSQL asks for it.
 func (s *Store) inTx(ctx context.Context, f func(pgx.Tx) error) error {
+	err := repeat(func() error { return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: begin}, f) })
+	return explainWrite(err)
+}
+
+// repeat runs f, which is one transaction, again where PostgreSQL asks for it.
+func repeat(f func() error) (err error) {
 	const attempts = 5
-	var err error
 	for range attempts {
-		err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: begin}, f)
+		err = f()
 		if c := code(err); c != "40001" && c != "40P01" { // serialization failure, deadlock
 			break
 		}
 	}
-	return explainWrite(err)
+	return err
 }
 
 // explainWrite says what to change about a database that takes no writes.

@@ -31,11 +31,14 @@ func (s *Store) RecordCall(ctx context.Context, tenantID, family string, at time
 	const forget = `
 		DELETE FROM sync.quota
 		WHERE tenant_id = $1 AND family = $2 AND second < $3`
-	b := &pgx.Batch{}
-	b.Queue(hurry)
-	b.Queue(add, tenantID, family, at.Truncate(time.Second))
-	b.Queue(forget, tenantID, family, at.Add(-quotaKept-time.Second))
-	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
+	err := repeat(func() error {
+		b := &pgx.Batch{}
+		b.Queue(hurry)
+		b.Queue(add, tenantID, family, at.Truncate(time.Second))
+		b.Queue(forget, tenantID, family, at.Add(-quotaKept-time.Second))
+		return s.pool.SendBatch(ctx, b).Close()
+	})
+	if err != nil {
 		return fmt.Errorf("store: record call: %w", err)
 	}
 	return nil
