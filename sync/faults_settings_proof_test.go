@@ -161,7 +161,7 @@ func TestRowsLockedByAnother(t *testing.T) {
 				}
 				done <- nil
 			}()
-			for value[int64](t, r.db, `SELECT count(*) FROM pg_locks WHERE NOT granted`) == 0 {
+			for value[int64](t, r.db, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 0 {
 			}
 			if err := tx.Rollback(t.Context()); err != nil {
 				t.Error(err)
