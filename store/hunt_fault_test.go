@@ -247,7 +247,7 @@ func TestHuntRefusedRowOfEveryType(t *testing.T) {
 	h.answer(cols, row{"B": "1", "I": "2", "L": "9007199254740993", "N": `"1.50"`, "R": `"NaN"`, "G": `"6f9619ff-8b86-d011-b42d-00cf4fc964ff"`, "S": `"1.02:03:04"`,
 		"D": `"2026-11-20T00:00:00.5Z"`, "O": `{"a":1}`, "T": `"é"`, "X": `[1]`})
 	got := strings.Join(h.query(`SELECT convert_from(payload, 'UTF8') FROM sync.quarantine`), "")
-	for _, part := range []string{`"B":true`, `"I":2`, `"L":9007199254740993`, `1.50`, `NaN`, `6f9619ff-8b86-d011-b42d-00cf4fc964ff`, `02:03:04`, `2026-11-20T00:00:00.5Z`, `{\"a\":1}`, `"T":"é"`, `"extra":"{\"X\":[1]}"`} {
+	for _, part := range []string{`"B":true`, `"I":2`, `"L":9007199254740993`, `"N":"1.50"`, `"R":"NaN"`, `6f9619ff-8b86-d011-b42d-00cf4fc964ff`, `"S":"P1DT2H3M4.000000S"`, `2026-11-20T00:00:00.5Z`, `"O":{"a":1}`, `"T":"é"`, `"X":[1]`} {
 		if !strings.Contains(got, part) {
 			t.Errorf("%s is not in %s", part, got)
 		}

@@ -289,7 +289,7 @@ func (l *loader) copyRows(ctx context.Context, rows []huntEntry) error {
 	}
 	for _, e := range rows {
 		if key := e.key.String(); l.held[key] {
-			l.w.resolved = append(l.w.resolved, QuarantineKey{"hunting_row", key})
+			l.w.resolved = append(l.w.resolved, QuarantineKey{kindHuntingRow, key})
 		}
 	}
 	return nil

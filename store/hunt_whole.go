@@ -163,7 +163,7 @@ func (l *loader) quarantineOdd(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		l.w.queueQuarantined(l.c, Quarantined{Kind: "hunting_row", Reason: o.reason, Payload: raw})
+		l.w.queueQuarantined(l.c, Quarantined{Kind: kindHuntingRow, Reason: o.reason, Payload: raw})
 		if i%atOnce == atOnce-1 {
 			if err := l.w.send(ctx); err != nil {
 				return err
