@@ -63,19 +63,28 @@ func TestHuntReplayOfEveryType(t *testing.T) {
 	h.answer(oddColumns)
 	h.refuse(true)
 	rows := append(oddValues, oddValues[0], oddValues[1], oddValues[1]) // keys of rows that are equal are apart
-	n := int64(len(rows))
-	h.answer(oddColumns, rows...)
+	n := int64(len(rows) + 1)
+	answer := func() store.Counts {
+		h.add(oddColumns, rows...)
+		twice := make([][]byte, len(oddColumns)) // a member that is there twice, which is no fault of JSON
+		twice[1] = []byte("7")
+		if err := h.rows.Add(twice, []store.HuntExtra{{Name: "I", Value: []byte("8")}}); err != nil {
+			t.Fatal(err)
+		}
+		return h.store()
+	}
+	answer()
 	h.want(`SELECT count(*) FROM hunting.device_events`, "0")
-	if _, failed := h.replay(h.spec); len(failed) != len(rows) || !strings.Contains(failed[0].Error(), "poison") {
+	if _, failed := h.replay(h.spec); len(failed) != int(n) || !strings.Contains(failed[0].Error(), "poison") {
 		t.Errorf("still refused: %v", failed)
 	}
-	h.want(`SELECT count(*) FROM sync.quarantine`, "12")
+	h.want(`SELECT count(*) FROM sync.quarantine`, "13")
 	h.refuse(false)
 	if got, failed := h.replay(h.spec); got != (store.Counts{Inserted: n}) || failed != nil {
 		t.Errorf("%+v and %v, want all inserted", got, failed)
 	}
 	h.want(`SELECT count(*) FROM sync.quarantine`, "0")
-	if got, want := h.answer(oddColumns, rows...), (store.Counts{Unchanged: n}); got != want {
+	if got, want := answer(), (store.Counts{Unchanged: n}); got != want {
 		t.Errorf("served again: %+v, want %+v", got, want)
 	}
 	// And nothing but the hashes would say so of rows that are not the same.
