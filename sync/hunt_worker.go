@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"time"
 
 	"defendersync/store"
 	"defendersync/sync/defender"
@@ -34,9 +35,12 @@ func (h *hunting) close() { _ = h.rows.Close() } // the file of a spool, which i
 
 func (h *whole) close() { _ = h.rows.Close() }
 
+// sight is how far back something can still be read.
+func (h *hunting) sight() time.Time { return later(edgeAt(h.now()).Add(edgeMargin), h.horizon()) }
+
 // recall looks up whether the service has rejected the prelude before.
 func (h *hunting) recall(ctx context.Context, s *store.Store) error {
-	h.oldest = later(edgeAt(h.now()).Add(edgeMargin), h.horizon())
+	h.oldest = h.sight()
 	if h.decided {
 		return nil
 	}

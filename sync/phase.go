@@ -18,6 +18,7 @@ const (
 	kindIncident       = "incident"
 	kindAlert          = "alert"
 	kindIncidentAlerts = "incident_alerts" // the incident is stored, its alerts could not be read
+	kindHuntingRow     = "hunting_row"     // a row that PostgreSQL refused, or an element of an answer that is no row
 	kindResponse       = "response"        // bytes that could not be read as records
 )
 

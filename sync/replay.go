@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"strings"
 	"time"
 
 	"defendersync/store"
@@ -23,7 +23,8 @@ type Replayed struct {
 
 // Replay tries to store quarantined records again: a record from its own bytes,
 // alerts and answers that could not be read by asking the source once more.
-// What succeeds leaves the quarantine; what does not counts an attempt.
+// What succeeds leaves the quarantine; what does not counts an attempt, unless
+// there is nothing to try: then the error is a [*store.UnstorableError].
 func (w *Worker) Replay(ctx context.Context, rows []store.QuarantineRow) []Replayed {
 	out := make([]Replayed, 0, len(rows))
 	for _, row := range rows {
@@ -31,6 +32,22 @@ func (w *Worker) Replay(ctx context.Context, rows []store.QuarantineRow) []Repla
 		out = append(out, Replayed{ID: row.ID, Stored: err == nil, Err: err})
 	}
 	return out
+}
+
+// Discard takes a record out of quarantine that was not stored.
+func (w *Worker) Discard(ctx context.Context, row store.QuarantineRow) error {
+	t := w.tenant(row.TenantID)
+	if t == nil {
+		return fmt.Errorf("tenant %s is not in the configuration", row.TenantID)
+	}
+	ctx, lease, release, err := w.await(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer release()
+	w.cfg.Log.Warn("discarded a record that was in quarantine", "tenant", t.Name, "stream", row.Stream, "id", row.ID, "kind", row.Kind, "reason", row.Reason)
+	_, err = w.cfg.Store.Replay(ctx, store.Replay{Lease: lease, ID: row.ID})
+	return err
 }
 
 func (w *Worker) replay(ctx context.Context, row store.QuarantineRow) error {
@@ -43,8 +60,8 @@ func (w *Worker) replay(ctx context.Context, row store.QuarantineRow) error {
 		return err
 	}
 	defer release()
-	if s, ok := t.hunting(row.Stream); ok {
-		return w.replayHunt(ctx, errand{lease: lease, tenant: t, stream: s}, row)
+	if strings.HasPrefix(row.Stream, huntingPrefix) {
+		return w.replayHunt(ctx, errand{lease: lease, tenant: t}, row)
 	}
 	t.pages.Lock()
 	defer t.pages.Unlock()
@@ -62,45 +79,6 @@ func (w *Worker) replay(ctx context.Context, row store.QuarantineRow) error {
 		return err
 	}
 	return errors.Join(err, w.cfg.Store.QuarantineFailed(ctx, t.ID, row.ID, err.Error(), micro(w.cfg.Now())))
-}
-
-func (t *tenantState) hunting(stream string) (Stream, bool) {
-	i := slices.IndexFunc(t.Streams, func(s Stream) bool { return s.Name == stream && s.Hunt != nil })
-	if i < 0 {
-		return Stream{}, false
-	}
-	return t.Streams[i], true
-}
-
-// replayHunt reads the window of a hunting answer again; what is then complete
-// leaves the quarantine with the same commit.
-func (w *Worker) replayHunt(ctx context.Context, e errand, row store.QuarantineRow) error {
-	err := errors.New("the service's bytes are no row, and there is nothing that could be asked for again")
-	if row.Kind == kindResponse {
-		err = w.recorded(ctx, e, func(ctx context.Context, e errand, r *Result) error {
-			window, _, err := parseWindowKey(row.Key)
-			if err != nil {
-				return err
-			}
-			p, err := w.newReading(ctx, e)
-			if err != nil {
-				return err
-			}
-			defer p.close()
-			defer func() { r.count(p.way()) }()
-			if err := p.reread(ctx, window); err != nil {
-				return err
-			}
-			if p.way().flaws > 0 {
-				return errors.New("the service still does not give all of the window")
-			}
-			return nil
-		}).Err
-	}
-	if err == nil || ctx.Err() != nil {
-		return err
-	}
-	return errors.Join(err, w.cfg.Store.QuarantineFailed(ctx, e.tenant.ID, row.ID, err.Error(), micro(w.cfg.Now())))
 }
 
 func (w *Worker) tenant(id string) *tenantState {

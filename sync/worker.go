@@ -49,6 +49,8 @@ type tenantState struct {
 	lease keeper
 	pages sync.Mutex               // see pass.pages
 	busy  map[string]chan struct{} // by stream: full while one reads it
+
+	replayed sync.Map // by stream: when a replay has last gone by its whole result, see replayWhole
 }
 
 // NewWorker checks the configuration. It starts nothing.

@@ -26,14 +26,21 @@ func (a *app) quarantineCommand() *cobra.Command {
 			})
 		}),
 	}
+	var discard bool
 	retry := &cobra.Command{
 		Use:   "retry [ID ...]",
 		Short: "Try to store the records again, all of them if none is named",
-		Args:  records,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if discard && len(args) == 0 {
+				return errors.New("--discard needs the IDs of the records that somebody has looked at")
+			}
+			return records(cmd, args)
+		},
 		RunE: own(func(cmd *cobra.Command, args []string) error {
-			return a.quarantineRetry(cmd.Context(), args)
+			return a.quarantineRetry(cmd.Context(), args, discard)
 		}),
 	}
+	retry.Flags().BoolVar(&discard, "discard", false, "let go of the named records that can never be stored")
 	cmd := group("quarantine", "Look at records that could not be stored, and replay them", list, show, retry)
 	cmd.RunE = list.RunE
 	return cmd
@@ -163,7 +170,7 @@ func (a *app) quarantineShow(ctx context.Context, o *opened, id string) error {
 	return err
 }
 
-func (a *app) quarantineRetry(ctx context.Context, ids []string) error {
+func (a *app) quarantineRetry(ctx context.Context, ids []string, discard bool) error {
 	c, err := a.config()
 	if err != nil {
 		return err
@@ -185,12 +192,12 @@ func (a *app) quarantineRetry(ctx context.Context, ids []string) error {
 	}
 	left := 0
 	for _, id := range ids {
-		stored, err := a.replay(ctx, s, id)
+		stays, err := a.replay(ctx, s, id, discard)
 		switch {
 		case errors.Is(err, store.ErrNotFound) && !named: // stored by another worker since it was listed
 		case err != nil:
 			return err
-		case !stored:
+		case stays:
 			left++
 		}
 	}
@@ -210,25 +217,35 @@ func (s *session) allQuarantined(ctx context.Context) ([]string, error) {
 	return ids, err
 }
 
-// replay tries one record again and prints what came of it. The error is one
-// that would meet the next record, too.
-func (a *app) replay(ctx context.Context, s *session, id string) (stored bool, err error) {
+// replay tries one record again and prints what came of it. One that can never
+// be stored is let go of where that is asked for. The error is one that would
+// meet the next record, too.
+func (a *app) replay(ctx context.Context, s *session, id string, discard bool) (stays bool, err error) {
 	row, err := s.db.QuarantineGet(ctx, id)
 	if err != nil {
-		return false, err
+		return true, err
 	}
-	for _, r := range s.worker.Replay(ctx, []store.QuarantineRow{row}) {
-		switch {
-		case r.Stored:
-			fmt.Fprintln(a.stdout, "stored", r.ID)
-			return true, nil
-		case ctx.Err() != nil:
-			return false, ctx.Err()
-		case elsewhere(r.Err):
-			return false, &exitError{exitHeld, fmt.Errorf("try later: %s: %s", s.tenantName(row.TenantID), reason(r.Err))}
-		}
+	r := s.worker.Replay(ctx, []store.QuarantineRow{row})[0]
+	var never *store.UnstorableError
+	switch {
+	case r.Stored:
+		fmt.Fprintln(a.stdout, "stored", r.ID)
+		return false, nil
+	case ctx.Err() != nil:
+		return true, ctx.Err()
+	case elsewhere(r.Err):
+		return true, &exitError{exitHeld, fmt.Errorf("try later: %s: %s", s.tenantName(row.TenantID), reason(r.Err))}
+	case !errors.As(r.Err, &never):
 		fmt.Fprintf(a.stdout, "still in quarantine %s: %s\n", r.ID, oneLine(r.Err.Error()))
+		return true, nil
+	case !discard:
+		fmt.Fprintf(a.stdout, "still in quarantine %s: %s; when you have looked at it, `quarantine retry --discard %[1]s` lets go of it\n", r.ID, oneLine(never.Why))
+		return true, nil
 	}
+	if err := s.worker.Discard(ctx, row); err != nil {
+		return true, err
+	}
+	fmt.Fprintf(a.stdout, "discarded %s: %s\n", r.ID, oneLine(never.Why))
 	return false, nil
 }
 

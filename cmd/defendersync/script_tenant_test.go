@@ -64,6 +64,7 @@ func stageOf(ts *testscript.TestScript) *stage { return ts.Value("stage").(*stag
 //	reader                     makes the commands connect to it as a role that may only read
 //	newer                      makes it one that a newer program has migrated
 //	hold OWNER                 takes the tenant's lease in that database
+//	kept VAR                   puts the ID of the one record in quarantine in VAR
 //	port VAR                   puts a free loopback address in VAR
 //	room VAR                   puts a folder that every account can enter in VAR
 //	await URL                  waits until URL answers 200
@@ -73,7 +74,7 @@ func stageOf(ts *testscript.TestScript) *stage { return ts.Value("stage").(*stag
 //	exited CODE                checks how they ended, after wait
 func tenantCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"tenant": cmdTenant, "sim": cmdSim, "database": cmdDatabase, "hold": cmdHold, "reader": cmdReader, "newer": cmdNewer, "port": cmdPort,
+		"tenant": cmdTenant, "sim": cmdSim, "database": cmdDatabase, "hold": cmdHold, "reader": cmdReader, "newer": cmdNewer, "port": cmdPort, "kept": cmdKept,
 		"room": cmdRoom, "await": cmdAwait, "called": cmdCalled, "signal": cmdSignal, "exited": cmdExited,
 		"remember": func(ts *testscript.TestScript, _ bool, _ []string) { stageOf(ts).bg = ts.BackgroundCmds() },
 	}
@@ -109,6 +110,7 @@ func cmdTenant(ts *testscript.TestScript, _ bool, args []string) {
 //	sim poison         makes the alerts of one incident unreadable
 //	sim heal           makes them readable again
 //	sim late N         tells of N processes of the last days only now
+//	sim odd            answers a query for evidence with an element that is no row
 //	sim stall          answers no API call any more, and counts from none
 func cmdSim(ts *testscript.TestScript, _ bool, args []string) {
 	sim := stageOf(ts).sim
@@ -127,6 +129,12 @@ func cmdSim(ts *testscript.TestScript, _ bool, args []string) {
 		sim.Poison(victim, true)
 	case "heal":
 		sim.Heal(victim)
+	case "odd":
+		sim.Inject(defendersim.Fault{Kind: defendersim.FaultNotJSON, Endpoint: defendersim.Hunting, Times: 1,
+			Body: `{"schema":[{"name":"Timestamp","type":"DateTime"}],"results":["odd"]}`,
+			Query: func(kql, _ string) bool {
+				return strings.HasPrefix(kql, "AlertEvidence") && !strings.Contains(kql, "summarize")
+			}})
 	case "late":
 		n, err := strconv.Atoi(args[1])
 		ts.Check(err)
@@ -170,6 +178,18 @@ func cmdHold(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(s.Close)
 	_, err = s.Acquire(ctx, ts.Getenv("SIM_TENANT"), args[0], time.Hour)
 	ts.Check(err)
+}
+
+func cmdKept(ts *testscript.TestScript, _ bool, args []string) {
+	s, err := store.Open(context.Background(), ts.Getenv("DATABASE_URL"), 2)
+	ts.Check(err)
+	defer s.Close()
+	list, err := s.QuarantineList(context.Background(), store.QuarantineFilter{})
+	ts.Check(err)
+	if len(list) != 1 {
+		ts.Fatalf("%d records are in quarantine, want one", len(list))
+	}
+	ts.Setenv(args[0], list[0].ID)
 }
 
 func cmdReader(ts *testscript.TestScript, _ bool, _ []string) {
