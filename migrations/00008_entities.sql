@@ -28,7 +28,7 @@ COMMENT ON TABLE defender.entity_sightings IS
 COMMENT ON COLUMN defender.entity_sightings.tenant_id IS 'The tenant, as configured: its Microsoft Entra tenant id.';
 COMMENT ON COLUMN defender.entity_sightings.alert_id IS 'The alert. Its incident is that of defender.alerts.';
 COMMENT ON COLUMN defender.entity_sightings.entity_type IS 'host, user, ip, url, hash (SHA-256, SHA-1 or MD5) or mailbox (any e-mail address).';
-COMMENT ON COLUMN defender.entity_sightings.entity_key IS 'What the entity is known by, in small letters but for URLs: host name, user principal name (else domain\account), address, URL, hash. Of one over 1,000 bytes the first 200 characters and a SHA-256.';
+COMMENT ON COLUMN defender.entity_sightings.entity_key IS 'What the entity is known by, in small letters (of ASCII) but for URLs: host name, user principal name (else domain\account), address, URL, hash. Of one over 1,000 bytes the first 200 characters and a SHA-256.';
 COMMENT ON COLUMN defender.entity_sightings.name IS 'The same as served.';
 COMMENT ON COLUMN defender.entity_sightings.first_seen_at IS 'Time of the alert''s first evidence that names it: when that was created, or the alert''s first activity or creation where evidence has no time.';
 COMMENT ON COLUMN defender.entity_sightings.last_seen_at IS 'Time of its last evidence that names it.';
@@ -60,14 +60,15 @@ COMMENT ON TABLE defender.entities IS
     'Every host, user, IP address, URL, hash and mailbox that the evidence of an alert names. Where each was seen is in defender.entity_sightings.';
 COMMENT ON COLUMN defender.entities.tenant_id IS 'The tenant, as configured: its Microsoft Entra tenant id.';
 COMMENT ON COLUMN defender.entities.entity_type IS 'host, user, ip, url, hash (SHA-256, SHA-1 or MD5) or mailbox (any e-mail address).';
-COMMENT ON COLUMN defender.entities.entity_key IS 'What the entity is known by, in small letters but for URLs: host name, user principal name (else domain\account), address, URL, hash. Of one over 1,000 bytes the first 200 characters and a SHA-256.';
+COMMENT ON COLUMN defender.entities.entity_key IS 'What the entity is known by, in small letters (of ASCII) but for URLs: host name, user principal name (else domain\account), address, URL, hash. Of one over 1,000 bytes the first 200 characters and a SHA-256.';
 COMMENT ON COLUMN defender.entities.name IS 'The same in a spelling as served.';
 COMMENT ON COLUMN defender.entities.first_seen_at IS 'Time of the first evidence that names it.';
 COMMENT ON COLUMN defender.entities.last_seen_at IS 'Time of the last evidence that names it.';
 COMMENT ON COLUMN defender.entities.alert_count IS 'Alerts whose evidence names it: its rows in defender.entity_sightings.';
 
--- The one definition of what evidence names. Only a condition on tenant_id and
--- alert_id keeps it from reading everything.
+-- What evidence names, as the program works it out for the alerts that it stores:
+-- for those that are stored already, and for whoever doubts the tables. Small
+-- letters are those of ASCII, or they would depend on the database's locale.
 CREATE VIEW defender.alert_entities AS
 SELECT
     n.tenant_id, n.alert_id, n.entity_type, n.entity_key,
@@ -92,25 +93,25 @@ FROM (
     JOIN defender.alert_evidence AS e ON e.tenant_id = a.tenant_id AND e.alert_id = a.alert_id
     CROSS JOIN LATERAL (
         VALUES
-            ('host', 'host_name', lower(e.host_name), e.host_name),
-            ('host', 'mde_device_id', CASE WHEN e.evidence_type = 'device' AND coalesce(e.host_name, '') = '' THEN lower(e.mde_device_id) END, e.mde_device_id),
-            ('user', 'user_principal_name', lower(e.user_principal_name), e.user_principal_name),
+            ('host', 'host_name', lower(e.host_name COLLATE "C") COLLATE "default", e.host_name),
+            ('host', 'mde_device_id', CASE WHEN e.evidence_type = 'device' AND coalesce(e.host_name, '') = '' THEN lower(e.mde_device_id COLLATE "C") COLLATE "default" END, e.mde_device_id),
+            ('user', 'user_principal_name', lower(e.user_principal_name COLLATE "C") COLLATE "default", e.user_principal_name),
             -- The accounts of a code host are not users of this organisation.
             ('user', 'account_name',
                 CASE WHEN coalesce(e.user_principal_name, '') = '' AND e.account_name <> '' AND e.evidence_type NOT LIKE 'git\_hub\_%'
-                    THEN lower(concat_ws('\', nullif(e.domain_name, ''), e.account_name)) END,
+                    THEN lower(concat_ws('\', nullif(e.domain_name, ''), e.account_name) COLLATE "C") COLLATE "default" END,
                 concat_ws('\', nullif(e.domain_name, ''), e.account_name)),
-            ('ip', 'ip_address', lower(e.ip_address), e.ip_address),
-            ('ip', 'sender_ip', lower(e.sender_ip), e.sender_ip),
-            ('ip', 'last_ip_address', lower(e.last_ip_address), e.last_ip_address),
-            ('ip', 'last_external_ip_address', lower(e.last_external_ip_address), e.last_external_ip_address),
+            ('ip', 'ip_address', lower(e.ip_address COLLATE "C") COLLATE "default", e.ip_address),
+            ('ip', 'sender_ip', lower(e.sender_ip COLLATE "C") COLLATE "default", e.sender_ip),
+            ('ip', 'last_ip_address', lower(e.last_ip_address COLLATE "C") COLLATE "default", e.last_ip_address),
+            ('ip', 'last_external_ip_address', lower(e.last_external_ip_address COLLATE "C") COLLATE "default", e.last_external_ip_address),
             ('url', 'url', e.url, e.url),
-            ('hash', 'sha256', lower(e.sha256), e.sha256),
-            ('hash', 'sha1', lower(e.sha1), e.sha1),
-            ('hash', 'md5', lower(e.md5), e.md5),
-            ('mailbox', 'primary_address', lower(e.primary_address), e.primary_address),
-            ('mailbox', 'recipient_email_address', lower(e.recipient_email_address), e.recipient_email_address),
-            ('mailbox', 'sender_address', lower(e.sender_address), e.sender_address)
+            ('hash', 'sha256', lower(e.sha256 COLLATE "C") COLLATE "default", e.sha256),
+            ('hash', 'sha1', lower(e.sha1 COLLATE "C") COLLATE "default", e.sha1),
+            ('hash', 'md5', lower(e.md5 COLLATE "C") COLLATE "default", e.md5),
+            ('mailbox', 'primary_address', lower(e.primary_address COLLATE "C") COLLATE "default", e.primary_address),
+            ('mailbox', 'recipient_email_address', lower(e.recipient_email_address COLLATE "C") COLLATE "default", e.recipient_email_address),
+            ('mailbox', 'sender_address', lower(e.sender_address COLLATE "C") COLLATE "default", e.sender_address)
     ) AS v (entity_type, property, key, value)
     LEFT JOIN LATERAL unnest(e.roles) AS r (role) ON true
     -- An alert whose id leaves no room for the key in an index has no sightings.

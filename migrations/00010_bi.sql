@@ -687,7 +687,7 @@ LEFT JOIN LATERAL (
     FROM defender.entity_sightings AS s
     JOIN defender.alert_evidence AS d ON d.tenant_id = s.tenant_id AND d.alert_id = s.alert_id
     WHERE s.entity_key = e.entity_key AND s.entity_type = 'host' AND s.tenant_id = e.tenant_id
-        AND d.evidence_type = 'device' AND lower(coalesce(nullif(d.host_name, ''), d.mde_device_id)) = e.entity_key
+        AND d.evidence_type = 'device' AND lower(coalesce(nullif(d.host_name, ''), d.mde_device_id) COLLATE "C") COLLATE "default" = e.entity_key
     ORDER BY s.last_seen_at DESC, s.alert_id, d.evidence_no
     LIMIT 1
 ) AS d ON true
@@ -727,7 +727,7 @@ LEFT JOIN LATERAL (
     JOIN defender.alert_evidence AS u ON u.tenant_id = s.tenant_id AND u.alert_id = s.alert_id
     WHERE s.entity_key = e.entity_key AND s.entity_type = 'user' AND s.tenant_id = e.tenant_id
         AND u.evidence_type IN ('user', 'mailbox', 'process')
-        AND lower(coalesce(nullif(u.user_principal_name, ''), concat_ws('\', nullif(u.domain_name, ''), u.account_name))) = e.entity_key
+        AND lower(coalesce(nullif(u.user_principal_name, ''), concat_ws('\', nullif(u.domain_name, ''), u.account_name)) COLLATE "C") COLLATE "default" = e.entity_key
     ORDER BY s.last_seen_at DESC, u.evidence_type = 'user' DESC, s.alert_id, u.evidence_no
     LIMIT 1
 ) AS u ON true

@@ -76,7 +76,7 @@ func names(e *store.Evidence) (all [][3]string) {
 }
 
 // sightings works out what the alerts name.
-func sightings(alerts map[string]store.Alert) map[string]sighting {
+func expectedSightings(alerts map[string]store.Alert) map[string]sighting {
 	all := map[string]sighting{}
 	for _, a := range alerts {
 		for _, e := range a.Evidence {
@@ -149,7 +149,7 @@ func entities(sightings map[string]sighting) map[string]entity {
 // wantEntities compares both tables with what the alerts name.
 func (w *worker) wantEntities(alerts map[string]store.Alert) {
 	w.t.Helper()
-	want := sightings(alerts)
+	want := expectedSightings(alerts)
 	got := map[string]sighting{}
 	for _, line := range w.sightings() {
 		got[fmt.Sprint(line.Alert, line.Type, line.Key)] = line
@@ -295,4 +295,54 @@ func TestEntitiesOfWhatIsTooLong(t *testing.T) {
 	}))
 	w.want(`SELECT count(*) FROM sync.quarantine`, "0")
 	w.want(`SELECT alert_id, entity_type, length(entity_key), length(name) FROM defender.entity_sightings`, "b url 265 3018")
+}
+
+// What a page's entities cost does not grow with those stored, not even before
+// any ANALYZE.
+func TestEntitiesReadTheirOwnKeysOnly(t *testing.T) {
+	w := newWorker(t)
+	if w.query(`SELECT to_regproc('pg_stat_force_next_flush') IS NULL`)[0] == "true" {
+		t.Skip("PostgreSQL before 15 cannot be asked for its statistics at once")
+	}
+	named := func(id, host int) store.Alert {
+		return alert(fmt.Sprint("n", id), 1, func(a *store.Alert) {
+			a.Evidence = []store.Evidence{{TenantID: tenant, AlertID: a.AlertID, EvidenceNo: 1, EvidenceType: "device", HostName: ptr(fmt.Sprint("ws-", host)), Raw: []byte(`{}`)}}
+		})
+	}
+	read := func() map[string]int64 {
+		n := map[string]int64{}
+		w.query(`SELECT pg_stat_force_next_flush()`)
+		rows, err := w.Pool().Query(t.Context(), `SELECT relname, sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE schemaname = 'defender' GROUP BY 1`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var table string
+			var count int64
+			if err := rows.Scan(&table, &count); err != nil {
+				t.Fatal(err)
+			}
+			n[table] = count
+		}
+		return n
+	}
+	w.commit(named(0, 0))
+	w.query(`INSERT INTO defender.entities SELECT $1, 'host', 'ws-' || n, 'x', now(), now(), 1 FROM generate_series(1, 5000) AS n`, tenant)
+	w.query(`INSERT INTO defender.entity_sightings SELECT $1, 'old' || n, 'host', 'ws-' || n % 5000, 'x', now(), now(), 1, '{}', '{}', '{}', '{}' FROM generate_series(1, 20000) AS n`, tenant)
+	before := read()
+	const page = 100
+	for round := range 2 {
+		c := w.next()
+		for n := range page {
+			c.Alerts = append(c.Alerts, named(1+round*page+n, 4900+n))
+		}
+		w.must(c)
+	}
+	after := read()
+	for _, table := range []string{"entities", "entity_sightings"} {
+		if n := after[table] - before[table]; n > 2*page*8 {
+			t.Errorf("%s: %d index entries read for %d sightings", table, n, 2*page)
+		}
+	}
 }
