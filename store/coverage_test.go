@@ -123,6 +123,11 @@ func TestCompactCoverage(t *testing.T) {
 	before := w.query(versions)
 	compact(60) // nothing left to merge: nothing is written
 	w.want(versions, before...)
+	// What was never read stays so.
+	w.watermark(80)
+	w.cover(store.Complete, 70, 80, "")
+	compact(80)
+	w.want(ledger, "0 20 complete 20", "20 30 truncated 10", "30 60 complete 30", "70 80 complete 10")
 }
 
 func TestCoverage(t *testing.T) {

@@ -74,6 +74,14 @@ func TestHuntReplace(t *testing.T) {
 	h.want(`SELECT count(*) FROM hunting.device_events`, "0")
 }
 
+// current is where the rows of the present are.
+func current(mode store.HuntMode) string {
+	if mode == store.HuntSnapshot {
+		return "device_events_current"
+	}
+	return "device_events"
+}
+
 // Another tenant's rows are not part of the result, and stay.
 func TestHuntWholeLeavesOtherTenants(t *testing.T) {
 	for _, mode := range []store.HuntMode{store.HuntReplace, store.HuntSnapshot} {
@@ -86,11 +94,11 @@ func TestHuntWholeLeavesOtherTenants(t *testing.T) {
 		}
 		other := *w
 		other.lease = lease
-		hunterOn(&other, spec).answer(software, installed("d2", "vim", "1"))
-		w.want(`SELECT count(*) FROM hunting.device_events`, "2")
-		if mode == store.HuntSnapshot {
-			w.want(`SELECT count(*) FROM hunting.device_events_current`, "2")
-		}
+		h := hunterOn(&other, spec)
+		h.answer(software, installed("d2", "vim", "1"), installed("d1", "vim", "1")) // one as the first tenant's
+		w.want(`SELECT count(*) FROM hunting.device_events`, "3")
+		h.answer(software, installed("d2", "vim", "1"))
+		w.want(`SELECT tenant_id::text, device_id FROM hunting.`+current(mode)+` ORDER BY 1`, tenant+" d1", otherTenant+" d2")
 	}
 }
 

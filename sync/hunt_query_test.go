@@ -255,6 +255,30 @@ func TestSnapshotIsHistory(t *testing.T) {
 	})
 }
 
+// TestTableThatGrewIsReadInSlices: between its count and its reading a table
+// grows over what one answer holds.
+func TestTableThatGrewIsReadInSlices(t *testing.T) {
+	tables := defendersim.NewHunting()
+	tables.AddTable(weaknessTable)
+	grow := func(from, to int) {
+		for i := from; i < to; i++ {
+			tables.AddRows(weaknessTable.Name, weakness(i%7, i, "Low"))
+		}
+	}
+	grow(0, 80)
+	opt := huntOptions{tables: tables, hunts: []defsync.Hunt{{Name: weaknessTable.Name, Table: weaknessTable.Name}}, cap: 100}
+	opt.sim.OnAnswer = func(n int) {
+		if n == 1 {
+			grow(80, 250)
+		}
+	}
+	r := newHuntRig(t, opt)
+	r.sync(t)
+	if n := value[int64](t, r.db, `SELECT count(*) FROM hunting.device_tvm_software_vulnerabilities_current`); n != 250 {
+		t.Errorf("%d rows of 250 are stored", n)
+	}
+}
+
 // TestNewColumns: a column that is new at the source is added, left out, or stops
 // the stream, as the configuration says; values before it was there stay.
 func TestNewColumns(t *testing.T) {

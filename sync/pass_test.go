@@ -201,6 +201,9 @@ func TestServiceDownIsNotABadRecord(t *testing.T) {
 		if len(b.ledger.coverage) > 0 || len(b.ledger.quarantine) > 0 {
 			t.Errorf("ordered %v: a dead service left %d coverage rows, %d quarantined", ordered, len(b.ledger.coverage), len(b.ledger.quarantine))
 		}
+		if b.source.requests > 2 {
+			t.Errorf("ordered %v: a dead service was asked %d times, want once and whether it is there", ordered, b.source.requests)
+		}
 		b.source.down = false
 		b.passes(t)
 		b.complete(t)

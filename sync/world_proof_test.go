@@ -342,6 +342,25 @@ func TestDatabaseEqualsWorld(t *testing.T) {
 	})
 }
 
+// TestRecordsAtTheBeginOfAWindow serves records of exactly the instants at which
+// windows begin: where the stream does, and where so many share a time that no
+// answer holds them all.
+func TestRecordsAtTheBeginOfAWindow(t *testing.T) {
+	eachDialect(t, func(t *testing.T, d defender.Dialect) {
+		r := newRig(t, rigOptions{dialect: d, world: defendersim.WorldOptions{Seed: 7, Incidents: 20}})
+		start, tie := r.clock.Now().Add(-180*24*time.Hour), r.clock.Now().Add(-50*time.Hour)
+		for i, at := range append(slices.Repeat([]time.Time{tie}, 120), start) {
+			raw := fmt.Sprintf(`{"id":"%d","displayName":"edge","lastUpdateDateTime":"%%s"}`, 900_000+i)
+			r.sim.Add(listOf(d), at, badRecord{raw: raw}.bytes(d, at))
+		}
+		r.sync(t)
+		if n := value[int64](t, r.db, `SELECT count(*) FROM defender.incidents WHERE display_name = 'edge'`); n != 121 {
+			t.Errorf("%d of 121 records are stored", n)
+		}
+		r.vouched(t)
+	})
+}
+
 // evidenceKinds counts the stored evidence by type.
 func (r *rig) evidenceKinds(t testing.TB) map[string]int64 {
 	t.Helper()

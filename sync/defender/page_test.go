@@ -50,6 +50,21 @@ func TestDecodePage(t *testing.T) {
 	}
 }
 
+// An answer with records and an error behind them broke off: what came is good,
+// and not all.
+func TestErrorBehindRecordsIsIncomplete(t *testing.T) {
+	for body, incomplete := range map[string]bool{
+		`{"value":[{"a":1}],"error":{"code":"x"}}`: true,
+		`{"error":"gone","value":[{"a":1}]}`:       true,
+		`{"value":[{"a":1}],"error":null}`:         false,
+	} {
+		page, err := decodePage(strings.NewReader(body))
+		if err != nil || page.Incomplete != incomplete || len(page.Records) != 1 {
+			t.Errorf("%s: %+v, %v", body, page, err)
+		}
+	}
+}
+
 func TestDecodePageRejects(t *testing.T) {
 	for _, body := range []string{
 		``, ` `, `null`, `[]`, `[{"value":[]}]`, `"x"`, `{}`, `{"Value":[]}`, `{"value":null}`, `{"value":{}}`, `{"value":"x"}`,
