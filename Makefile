@@ -11,7 +11,7 @@ POSTGRES     = PG_BIN=$$(.ci/setup) && export PG_BIN &&
 # Go refuses to build where git refuses to answer, as for another user's clone.
 STAMP        = $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 
-.PHONY: help demo test build lint race bench schema kql pooler page image
+.PHONY: help demo test build lint race bench schema kql pooler page mutants image
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -61,6 +61,10 @@ page: ## look at the page in a real Chromium
 		echo "page: no Chromium here, asking the package manager" >&2; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
 	@$(POSTGRES) cd .ci/page && go vet ./... && go test -count=1 ./...
+
+# Each mutant is judged by one named test: see .ci/mutate/table.go.
+mutants: ## take each safety device away and see its test fail
+	@$(POSTGRES) go run ./.ci/mutate
 
 image: ## build the container image
 	docker build -t defendersync .
