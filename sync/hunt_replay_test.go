@@ -36,7 +36,9 @@ func (r *rig) never(t *testing.T, why string) {
 	if u, ok := errors.AsType[*store.UnstorableError](res.Err); !ok || res.Stored || !strings.Contains(u.Why, why) {
 		t.Errorf("a replay ended %+v, want %q", res, why)
 	}
-	if after := r.quarantine(t); len(after) != 1 || after[0].Attempts != before[0].Attempts || after[0].Reason != before[0].Reason {
+	if after := r.quarantine(t); len(after) != 1 {
+		t.Fatalf("in quarantine: %+v", after)
+	} else if after[0].Attempts != before[0].Attempts || after[0].Reason != before[0].Reason {
 		t.Errorf("in quarantine: %+v", after)
 	}
 }
