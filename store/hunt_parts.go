@@ -53,9 +53,6 @@ const (
 	recordOdd    = 'o' // uint32 size of the reason, uint32 size, reason, bytes
 )
 
-// rowHeadSize is how long a row's record is before its fields.
-const rowHeadSize = 1 + 16 + 16 + 8 + 4
-
 // answerHead begins an answer.
 type answerHead struct {
 	Columns []HuntColumn

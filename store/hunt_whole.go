@@ -157,14 +157,16 @@ func (l *loader) end(ctx context.Context, rows []huntEntry) error {
 // quarantineOdd keeps what was in the answers and is no row. It goes straight to
 // the database, some at a time: a whole answer may be odd.
 func (l *loader) quarantineOdd(ctx context.Context) error {
-	const atOnce = 100
-	for i, o := range l.rows.odd {
+	const atOnce = 4 << 20 // bytes
+	waiting := 0
+	for _, o := range l.rows.odd {
 		raw, err := l.rows.spool.read(nil, o.at, o.size)
 		if err != nil {
 			return err
 		}
 		l.w.queueQuarantined(l.c, Quarantined{Kind: kindHuntingRow, Reason: o.reason, Payload: raw})
-		if i%atOnce == atOnce-1 {
+		if waiting += len(raw) + len(o.reason); waiting >= atOnce {
+			waiting = 0
 			if err := l.w.send(ctx); err != nil {
 				return err
 			}
