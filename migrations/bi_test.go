@@ -50,3 +50,35 @@ func TestAttackTable(t *testing.T) {
 		t.Errorf("T1078.004 is %q", got)
 	}
 }
+
+// An alert that still says that it is in an incident that was merged, as between
+// two syncs, counts for the incident that holds it now, in every view.
+func TestAlertsOfMergedIncidentsCountForTheRoot(t *testing.T) {
+	pool := connect(t, storetest.URL(t))
+	twoTenants(t, pool)
+	for _, sql := range []string{
+		`INSERT INTO defender.incidents (tenant_id, incident_id, status, severity, created_date_time, last_update_date_time, raw, content_hash, first_synced_at, synced_at)
+			SELECT tenant_id, 9, 'active', 'high', now(), now(), '{}', gen_random_uuid(), now(), now() FROM defender.incidents WHERE incident_id = 1`,
+		`UPDATE defender.incidents SET redirect_incident_id = 9, status = 'redirected' WHERE incident_id = 1`,
+	} {
+		if _, err := pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const of = ` WHERE tenant_id = '` + tenant + `'`
+	for sql, want := range map[string]string{
+		`SELECT string_agg(DISTINCT incident_id::text, ' ') FROM bi.alerts` + of:                                                 "9",
+		`SELECT string_agg(DISTINCT incident_id::text, ' ') FROM bi.alert_techniques` + of:                                       "9",
+		`SELECT string_agg(DISTINCT incident_id::text, ' ') FROM bi.entity_sightings` + of:                                       "9",
+		`SELECT string_agg(DISTINCT incident_id::text, ' ') FROM bi.incident_entities` + of:                                      "9",
+		`SELECT count(*)::text FROM bi.alerts` + of + ` AND incident_id = 9`:                                                     "1",
+		`SELECT string_agg(open_incident_count::text, ' ') FROM bi.entities` + of:                                                "1 1",
+		`SELECT format('%s %s %s', alert_count, open_alert_count, entity_count) FROM bi.incidents` + of + ` AND incident_id = 9`: "1 1 2",
+		`SELECT string_agg(incident_id::text, ' ' ORDER BY incident_id) FROM bi.incidents` + of:                                  "2 9",
+		`SELECT max(incident_count)::text FROM bi.techniques` + of:                                                               "1",
+	} {
+		if got := texts(t, pool, sql); len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %q, want %s", sql, got, want)
+		}
+	}
+}
