@@ -61,8 +61,9 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	meant := regexp.MustCompile(*only)
 	chosen := slices.DeleteFunc(mutants(), func(m mutant) bool {
-		return !regexp.MustCompile(*only).MatchString(m.device + "\n" + m.pkg + "\n" + m.test)
+		return !meant.MatchString(m.device + "\n" + m.pkg + "\n" + m.test)
 	})
 	bad, err := prove(ctx, chosen, *limit, *why)
 	if err != nil {

@@ -130,7 +130,9 @@ func testsOf(all []mutant) map[string][]string {
 
 // unmutated runs all named tests while no mutant is meant; they have to pass.
 func (r *runner) unmutated(ctx context.Context, all []mutant) error {
-	for pkg, tests := range testsOf(all) {
+	byPackage := testsOf(all)
+	for _, pkg := range slices.Sorted(maps.Keys(byPackage)) {
+		tests := byPackage[pkg]
 		start := time.Now()
 		out, err := r.test(ctx, pkg, 5*r.limit, "", tests...)
 		if err != nil {
