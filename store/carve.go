@@ -75,8 +75,18 @@ func (r *ledgerRow) part(from, to time.Time) *ledgerRow {
 }
 
 // merge returns ledger, sorted by time, with every run of complete ranges that
-// touch made one. The counts are added up, and the run is the last one's.
+// touch made one. The counts are added up, and the run is the last one's. What
+// is empty at the end stays apart from what is before it: how long a stream has
+// been silent is to be seen from where its last records were.
 func merge(ledger []*ledgerRow) []*ledgerRow {
+	silence := len(ledger)
+	for silence > 0 && ledger[silence-1].complete() && ledger[silence-1].Rows == 0 {
+		silence--
+	}
+	return append(mergeAll(ledger[:silence]), mergeAll(ledger[silence:])...)
+}
+
+func mergeAll(ledger []*ledgerRow) []*ledgerRow {
 	var out []*ledgerRow
 	for _, r := range ledger {
 		if len(out) > 0 {

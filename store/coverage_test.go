@@ -130,6 +130,37 @@ func TestCompactCoverage(t *testing.T) {
 	w.want(ledger, "0 20 complete 20", "20 30 truncated 10", "30 60 complete 30", "70 80 complete 10")
 }
 
+// TestSilenceIsKept: merging must not make a stream that fell silent look as if
+// its last records were just there.
+func TestSilenceIsKept(t *testing.T) {
+	w := newWorker(t)
+	w.watermark(60)
+	compact := func(minute int) {
+		t.Helper()
+		if err := w.CompactCoverage(t.Context(), w.lease, "incidents", at(minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cover := func(from, to int, rows int64) {
+		t.Helper()
+		w.must(&store.Commit{Lease: w.lease, Checkpoint: w.cp, RunID: run, Coverage: []store.Coverage{{From: at(from), To: at(to), Rows: rows, Calls: 1, Verdict: store.Complete}}})
+	}
+	cover(0, 10, 3)
+	cover(10, 20, 0)
+	cover(20, 30, 4)
+	cover(30, 40, 0)
+	cover(40, 50, 0)
+	compact(60)
+	w.want(ledger, "0 30 complete 7", "30 50 complete 0")
+	cover(50, 60, 0)
+	compact(60)
+	w.want(ledger, "0 30 complete 7", "30 60 complete 0")
+	w.watermark(70)
+	cover(60, 70, 1)
+	compact(70)
+	w.want(ledger, "0 70 complete 8")
+}
+
 func TestCoverage(t *testing.T) {
 	w := newWorker(t)
 	w.watermark(60)

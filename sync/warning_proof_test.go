@@ -36,3 +36,23 @@ func TestSilenceIsOnRecord(t *testing.T) {
 		t.Errorf("the status says %+v", last)
 	}
 }
+
+// TestLongSilenceIsNoticed: a quiet tenant falls silent for good. However many
+// passes find nothing, and however the ledger is tidied, it is said in the end.
+func TestLongSilenceIsNoticed(t *testing.T) {
+	r := newRig(t, rigOptions{world: defendersim.WorldOptions{Seed: 3, Incidents: 300}})
+	r.sync(t)
+	for day := 1; ; day++ {
+		r.clock.advance(24 * time.Hour)
+		results := r.sync(t)
+		if strings.Contains(results[0].Warning, "no incidents in the last") {
+			if day < 5 {
+				t.Errorf("a tenant with two incidents a day is called silent after %d days", day)
+			}
+			return
+		}
+		if day == 60 {
+			t.Fatal("60 days of silence were not noticed")
+		}
+	}
+}
