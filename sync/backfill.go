@@ -96,7 +96,9 @@ func reachable(s Stream, want span, now time.Time) (can span, beyond time.Durati
 	if s.Hunt != nil {
 		edge = edgeAt(now).Add(edgeMargin)
 	}
-	can = span{later(want.since, micro(edge)), earlier(want.until, micro(now.Add(-s.Settle)))}
+	// The service tells its time in whole seconds, and an answer vouches for no more.
+	present := now.Add(-s.Settle).Truncate(time.Second).Add(-time.Second)
+	can = span{later(want.since, micro(edge)), earlier(want.until, present)}
 	if s.Hunt != nil {
 		can.until = can.until.Truncate(time.Second) // as fine as a Timespan
 	}
