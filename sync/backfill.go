@@ -229,7 +229,11 @@ func (f *filler) run(ctx context.Context, p reading) error {
 	}
 	first.share = &huntShare{cp: first.cp}
 	readers := []*hunting{first}
-	for range cmp.Or(f.request.Parallel, readersOf) - 1 {
+	n := cmp.Or(f.request.Parallel, readersOf)
+	if n > 1 { // what one of several was doing when it ended says nothing of where the others begin
+		first.width = max(first.width, huntFirstWidth)
+	}
+	for range n - 1 {
 		reader := first.another(f.worker.cfg.Store) // as long as first stands still
 		defer reader.close()
 		readers = append(readers, reader)
