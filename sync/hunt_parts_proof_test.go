@@ -127,7 +127,7 @@ func (r *rig) killSnapshot(t *testing.T, k *killer, chance *rand.Rand, was int64
 	begun := r.clock.Now()
 	for {
 		n, after := 1+chance.IntN(2), time.Duration(chance.IntN(8_000))*time.Microsecond // a fast machine does not get far
-		if dead >= 30 { // which is more than it can take
+		if dead >= 30 {                                                                  // which is more than it can take
 			n = 1 << 20
 		}
 		done := k.kill(t, r.snapshotProcess(t), n, after)
