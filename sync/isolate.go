@@ -179,7 +179,7 @@ func (p *pass) unlinked(ctx context.Context, err error) error {
 		}
 		return p.leave(ctx, &answer{}, store.Truncated, "the link to the next page does not work: "+err.Error())
 	}
-	at.Next, at.Skip, at.Pages, at.Mark, at.Partial = "", 0, 0, firstRound, false
+	at.Next, at.Skip, at.Pages, at.Seen, at.Mark, at.Partial = "", 0, 0, 0, firstRound, false
 	return p.save(ctx, store.Commit{})
 }
 

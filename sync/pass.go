@@ -52,6 +52,8 @@ type atom struct {
 	Steps int       `json:"steps,omitempty"` // places stepped over in a row
 	Pages int       `json:"pages,omitempty"` // in this round
 	Round int       `json:"round,omitempty"`
+	Seen  int       `json:"seen,omitempty"`  // records of this round
+	Last  int       `json:"last,omitempty"`  // records of the round before
 	Ended bool      `json:"ended,omitempty"` // the last page of this round is stored
 	Mark  int64     `json:"mark"`            // Checkpoint.Changed when this round began; under zero in the first
 	Bad   bool      `json:"bad,omitempty"`   // a record that makes its answer fail is in it

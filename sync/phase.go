@@ -124,8 +124,9 @@ func (p *pass) enter(ctx context.Context, at *atom) error {
 
 // Rounds through one microsecond that keeps changing while it is paged. A
 // record that is updated leaves it, and the ones behind move up past the
-// reader; a round that writes nothing proves that none was missed. The first
-// round proves nothing.
+// reader, so that a round sees one less for each that left while it went on. A
+// round that sees as many as the one before, and writes nothing, has missed none.
+// That it wrote nothing is not enough: one record may be missed by every round.
 const (
 	maxRounds  = 5
 	firstRound = -1
@@ -149,6 +150,7 @@ func (p *pass) atomPage(ctx context.Context) error {
 	at.Steps = 0
 	at.Partial = at.Partial || a.partial
 	at.Skip += a.records
+	at.Seen += a.records
 	at.Next = a.next
 	if at.Bare {
 		a.Partial = idsOf(a)
@@ -169,17 +171,18 @@ func (p *pass) lastPage(ctx context.Context, a *answer) error {
 	return p.save(ctx, p.take(a))
 }
 
-// endRound trusts a round that wrote nothing, and reads another after one that
-// did. Without alerts one round has to do: each costs a request per incident.
+// endRound trusts a round that saw as many records as the one before and wrote
+// none, and reads another after any other. Without alerts one round has to do:
+// each costs a request per incident.
 func (p *pass) endRound(ctx context.Context) error {
 	at := p.atom
 	switch {
-	case at.Bare || at.Mark == p.cp.Changed:
+	case at.Bare || at.Mark == p.cp.Changed && at.Seen == at.Last:
 		return p.leave(ctx, &answer{}, store.Complete, "")
 	case at.Round+1 >= maxRounds:
 		return p.leave(ctx, &answer{}, store.Truncated, fmt.Sprintf("one microsecond kept changing through %d readings", maxRounds))
 	}
-	p.atom = &atom{At: at.At, Top: at.Top, Round: at.Round + 1, Mark: p.cp.Changed}
+	p.atom = &atom{At: at.At, Top: at.Top, Round: at.Round + 1, Mark: p.cp.Changed, Last: at.Seen}
 	return p.save(ctx, store.Commit{})
 }
 
