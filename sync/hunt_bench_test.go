@@ -42,16 +42,7 @@ func TestHelperHunt(t *testing.T) {
 	if text == "" {
 		t.Skip("runs only as the worker of a benchmark")
 	}
-	var job fillerJob
-	if err := json.Unmarshal([]byte(text), &job); err != nil {
-		t.Fatal(err)
-	}
-	hunt, err := defsync.Hunt{Name: job.Table, Table: job.Table, Cap: job.Cap, AutoMigrate: true}.Resolve()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &rig{clock: &clock{now: job.Now}, dsn: job.DSN, url: job.URL, app: job.App,
-		opt: rigOptions{dialect: job.Dialect, hunts: []*defsync.Hunt{hunt}, start: 1}}
+	r, _ := rigOf(t, text)
 	w, db := r.newWorker(t, r.openStore(t), "measured"), r.openPool(t)
 	m := huntMeasure{IdleKB: residentKB(t, "VmRSS")}
 	pass := func(want int64) time.Duration {
@@ -101,7 +92,7 @@ func BenchmarkHunting(b *testing.B) {
 	var last huntMeasure
 	for b.Loop() {
 		dsn := storetest.URL(b)
-		job, _ := json.Marshal(fillerJob{DSN: dsn, URL: server.URL, Now: now, Dialect: defender.Graph, Table: "DeviceProcessEvents", Cap: 200_000,
+		job, _ := json.Marshal(fillerJob{DSN: dsn, URL: server.URL, Now: now, Dialect: defender.Graph, Table: "DeviceProcessEvents", Cap: 200_000, Days: 1,
 			App: defendersim.Config{TenantID: defendersim.DefaultTenant, ClientID: defendersim.DefaultTenant, Secret: "s"}})
 		last = measured(b, string(job))
 		first, again = first+last.First, again+last.Again

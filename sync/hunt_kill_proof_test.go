@@ -28,6 +28,7 @@ type fillerJob struct {
 	Cap      int
 	From, To time.Time
 	Parallel int
+	Days     int // back to where the stream begins; 0 is as far as the rigs' do
 }
 
 // TestHelperBackfill is not a test: it is the process that TestKilledBackfill kills.
@@ -36,6 +37,18 @@ func TestHelperBackfill(t *testing.T) {
 	if text == "" {
 		t.Skip("runs only as the worker of another test")
 	}
+	r, job := rigOf(t, text)
+	w := r.newWorker(t, r.openStore(t), fmt.Sprintf("process %d", os.Getpid()))
+	for _, res := range w.Backfill(t.Context(), defsync.BackfillRequest{Stream: defsync.HuntingStream(job.Table), From: job.From, To: job.To, Parallel: job.Parallel}) {
+		if res.Outcome != defsync.OutcomeComplete {
+			t.Fatalf("%s ended %s: %v", res.Stream, res.Outcome, res.Err)
+		}
+	}
+}
+
+// rigOf is the rig of the process that was told text, without what is its parent's.
+func rigOf(t *testing.T, text string) (*rig, fillerJob) {
+	t.Helper()
 	var job fillerJob
 	if err := json.Unmarshal([]byte(text), &job); err != nil {
 		t.Fatal(err)
@@ -44,14 +57,8 @@ func TestHelperBackfill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{clock: &clock{now: job.Now}, dsn: job.DSN, url: job.URL, app: job.App,
-		opt: rigOptions{dialect: job.Dialect, hunts: []*defsync.Hunt{hunt}}}
-	w := r.newWorker(t, r.openStore(t), fmt.Sprintf("process %d", os.Getpid()))
-	for _, res := range w.Backfill(t.Context(), defsync.BackfillRequest{Stream: defsync.HuntingStream(job.Table), From: job.From, To: job.To, Parallel: job.Parallel}) {
-		if res.Outcome != defsync.OutcomeComplete {
-			t.Fatalf("%s ended %s: %v", res.Stream, res.Outcome, res.Err)
-		}
-	}
+	return &rig{clock: &clock{now: job.Now}, dsn: job.DSN, url: job.URL, app: job.App,
+		opt: rigOptions{dialect: job.Dialect, hunts: []*defsync.Hunt{hunt}, start: job.Days}}, job
 }
 
 // backfillProcess starts a backfill of the last 29 days in a process of its own.

@@ -45,16 +45,7 @@ func TestHelperSnapshot(t *testing.T) {
 	if text == "" {
 		t.Skip("runs only as the worker of another test")
 	}
-	var job fillerJob
-	if err := json.Unmarshal([]byte(text), &job); err != nil {
-		t.Fatal(err)
-	}
-	hunt, err := defsync.Hunt{Name: job.Table, Table: job.Table, Cap: job.Cap, AutoMigrate: true}.Resolve()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &rig{clock: &clock{now: job.Now}, dsn: job.DSN, url: job.URL, app: job.App,
-		opt: rigOptions{dialect: job.Dialect, hunts: []*defsync.Hunt{hunt}}}
+	r, _ := rigOf(t, text)
 	w := r.newWorker(t, r.openStore(t), fmt.Sprintf("process %d", os.Getpid()))
 	for _, res := range w.Sync(t.Context(), "", nil) {
 		if res.Outcome != defsync.OutcomeComplete {
