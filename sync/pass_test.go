@@ -311,3 +311,28 @@ func TestRestlessMicrosecondIsFlagged(t *testing.T) {
 		}
 	}
 }
+
+// TestNoRoundMissesTheSame: the records of a crowded microsecond leave it one by
+// one, each while it is read, so that every round steps over the last one. A round
+// that writes nothing is then no proof that all are stored.
+func TestNoRoundMissesTheSame(t *testing.T) {
+	at := fakeNow.Add(-32*time.Minute - 100)
+	var records []fakeRecord
+	for id := range int64(17) {
+		records = append(records, fakeRecord{id: id + 1, at: at})
+	}
+	records = append(records, fakeRecord{id: 18, at: fakeNow}, fakeRecord{id: 19, at: fakeNow})
+	b := newBench(t, &fakeSource{records: records, limit: 2, ordered: true})
+	now, leave := b.source.now, []int{17, 18, 0, 1, 2}
+	b.source.onRequest = func(n int) {
+		if n%4 == 0 && len(leave) > 0 {
+			now = now.Add(time.Millisecond)
+			b.source.records[leave[0]].at, leave = now, leave[1:]
+		}
+	}
+	b.passes(t)
+	b.source.onRequest = nil
+	b.source.now = now.Add(10 * time.Minute)
+	b.passes(t)
+	b.complete(t)
+}
