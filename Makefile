@@ -32,7 +32,7 @@ lint: ## formatting, vet and staticcheck
 	go run $(STATICCHECK) ./...
 
 # Tests of pglocal are about processes, which the detector does not see.
-race: ## tests under the race detector, with fewer living tenants (needs a C compiler)
+race: ## tests under the race detector, with fewer worlds, kills and cuts (needs a C compiler)
 	@$(POSTGRES) CGO_ENABLED=1 go test -race -short -timeout 20m $$(go list ./... | grep -v /pglocal)
 
 bench: ## incidents per second and allocations, through the whole path

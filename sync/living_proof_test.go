@@ -18,10 +18,7 @@ const lives = 50
 // once more, the database equals the world: every record in its last version,
 // every alert with the incident that holds it now.
 func TestLivingWorld(t *testing.T) {
-	seeds := lives
-	if testing.Short() {
-		seeds = 25
-	}
+	seeds := fewer(lives, 15)
 	for _, d := range dialects {
 		for seed := range seeds {
 			t.Run(fmt.Sprintf("%s/%d", d, seed), func(t *testing.T) {
@@ -30,6 +27,15 @@ func TestLivingWorld(t *testing.T) {
 			})
 		}
 	}
+}
+
+// fewer is how many cases there are, and under -short how many are enough for
+// the race detector, which slows everything down several times.
+func fewer(all, short int) int {
+	if testing.Short() {
+		return short
+	}
+	return all
 }
 
 // lifeOptions make the worlds differ in pace, in paging, in what the service
