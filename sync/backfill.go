@@ -31,16 +31,9 @@ type BackfillRequest struct {
 // that is done does nothing.
 func (w *Worker) Backfill(ctx context.Context, r BackfillRequest) []Result {
 	var results []Result
-	for _, t := range w.tenants {
-		if r.Tenant != "" && r.Tenant != t.Name {
-			continue
-		}
-		for _, s := range t.Streams {
-			if s.Name == r.Stream {
-				results = append(results, w.backfill(ctx, t, s, r))
-			}
-		}
-	}
+	w.each(r.Tenant, []string{r.Stream}, func(t *tenantState, s Stream) {
+		results = append(results, w.backfill(ctx, t, s, r))
+	})
 	return results
 }
 
@@ -102,8 +95,8 @@ func reachable(s Stream, want span, now time.Time) (can span, beyond time.Durati
 	if s.Hunt != nil {
 		can.until = can.until.Truncate(time.Second) // as fine as a Timespan
 	}
-	if beyond = earlier(can.since, want.until).Sub(want.since); beyond <= edgeMargin {
-		beyond = 0 // who asks for 30 days is not to be told of minutes
+	if beyond = earlier(can.since, want.until).Sub(want.since); beyond <= 2*edgeMargin {
+		beyond = 0 // who asks for 30 days is not to be told of the margin, nor of what passed since
 	}
 	return can, beyond
 }

@@ -32,16 +32,9 @@ const rowBytes = 700
 // counts and stores nothing, and so needs no lease.
 func (w *Worker) PlanBackfill(ctx context.Context, r BackfillRequest) []Plan {
 	var plans []Plan
-	for _, t := range w.tenants {
-		if r.Tenant != "" && r.Tenant != t.Name {
-			continue
-		}
-		for _, s := range t.Streams {
-			if s.Name == r.Stream {
-				plans = append(plans, w.plan(ctx, t, s, r))
-			}
-		}
-	}
+	w.each(r.Tenant, []string{r.Stream}, func(t *tenantState, s Stream) {
+		plans = append(plans, w.plan(ctx, t, s, r))
+	})
 	return plans
 }
 

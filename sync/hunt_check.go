@@ -26,16 +26,11 @@ type QueryCheck struct {
 // and compares the stream's configuration with it. It stores nothing.
 func (w *Worker) CheckQuery(ctx context.Context, tenant, stream string) []QueryCheck {
 	var all []QueryCheck
-	for _, t := range w.tenants {
-		if tenant != "" && tenant != t.Name {
-			continue
+	w.each(tenant, []string{stream}, func(t *tenantState, s Stream) {
+		if s.Hunt != nil {
+			all = append(all, w.check(ctx, t, s))
 		}
-		for _, s := range t.Streams {
-			if s.Name == stream && s.Hunt != nil {
-				all = append(all, w.check(ctx, t, s))
-			}
-		}
-	}
+	})
 	return all
 }
 

@@ -54,16 +54,9 @@ const mutableDays = 3
 // and reads those again that differ. It finds what came later than any overlap.
 func (w *Worker) Reconcile(ctx context.Context, r ReconcileRequest) []Reconciled {
 	var all []Reconciled
-	for _, t := range w.tenants {
-		if r.Tenant != "" && r.Tenant != t.Name {
-			continue
-		}
-		for _, s := range t.Streams {
-			if len(r.Streams) == 0 || slices.Contains(r.Streams, s.Name) {
-				all = append(all, w.reconcile(ctx, t, s, r))
-			}
-		}
-	}
+	w.each(r.Tenant, r.Streams, func(t *tenantState, s Stream) {
+		all = append(all, w.reconcile(ctx, t, s, r))
+	})
 	return all
 }
 

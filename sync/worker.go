@@ -172,6 +172,21 @@ func (w *Worker) Sync(ctx context.Context, tenant string, streams []string) []Re
 	return slices.Concat(results...)
 }
 
+// each calls f for the named streams, all where none is named, of the named
+// tenant, or of all, one after the other.
+func (w *Worker) each(tenant string, streams []string, f func(*tenantState, Stream)) {
+	for _, t := range w.tenants {
+		if tenant != "" && tenant != t.Name {
+			continue
+		}
+		for _, s := range t.Streams {
+			if len(streams) == 0 || slices.Contains(streams, s.Name) {
+				f(t, s)
+			}
+		}
+	}
+}
+
 func (w *Worker) syncTenant(ctx context.Context, t *tenantState, names []string) []Result {
 	var chosen []Stream
 	for _, s := range t.Streams {
