@@ -27,8 +27,9 @@ type QuarantineRow struct {
 
 // QuarantineFilter narrows a list; empty fields and a Limit of 0 do not.
 type QuarantineFilter struct {
-	TenantID, Stream string
-	Limit            int
+	TenantID, Stream, Kind string
+	Rested                 time.Duration // since the last attempt, by the database's clock
+	Limit                  int
 }
 
 // QuarantineList returns what is in quarantine, oldest first, without payloads.
@@ -37,14 +38,15 @@ func (s *Store) QuarantineList(ctx context.Context, f QuarantineFilter) ([]Quara
 		SELECT tenant_id, id, stream, kind, key, reason, attempts, length(payload), first_seen_at, last_attempt_at,
 			coalesce(run_id::text, ''), NULL::bytea
 		FROM sync.quarantine
-		WHERE ($1::uuid IS NULL OR tenant_id = $1) AND ($2::text IS NULL OR stream = $2)
+		WHERE ($1::uuid IS NULL OR tenant_id = $1) AND ($2::text IS NULL OR stream = $2) AND ($3::text IS NULL OR kind = $3)
+			AND last_attempt_at <= clock_timestamp() - $4::interval
 		ORDER BY first_seen_at, id
-		LIMIT $3`
+		LIMIT $5`
 	var limit *int
 	if f.Limit > 0 {
 		limit = &f.Limit
 	}
-	rows, err := s.pool.Query(ctx, list, orNull(f.TenantID), orNull(f.Stream), limit)
+	rows, err := s.pool.Query(ctx, list, orNull(f.TenantID), orNull(f.Stream), orNull(f.Kind), f.Rested, limit)
 	if err != nil {
 		return nil, fmt.Errorf("store: list quarantine: %w", err)
 	}
@@ -87,12 +89,12 @@ func scanQuarantine(row pgx.CollectableRow) (QuarantineRow, error) {
 }
 
 // QuarantineFailed records that storing the record was tried once more in vain.
-func (s *Store) QuarantineFailed(ctx context.Context, tenantID, id, reason string, at time.Time) error {
+func (s *Store) QuarantineFailed(ctx context.Context, tenantID, id, reason string) error {
 	const failed = `
 		UPDATE sync.quarantine
-		SET attempts = attempts + 1, reason = $3, last_attempt_at = $4
+		SET attempts = attempts + 1, reason = $3, last_attempt_at = clock_timestamp()
 		WHERE tenant_id = $1 AND id = $2`
-	tag, err := s.pool.Exec(ctx, failed, tenantID, id, CleanText(reason), at)
+	tag, err := s.pool.Exec(ctx, failed, tenantID, id, CleanText(reason))
 	if err == nil && tag.RowsAffected() == 0 {
 		err = ErrNotFound
 	}

@@ -69,6 +69,32 @@ func (p *course) leftOut(ctx context.Context, s *store.Store) ([]span, error) {
 	return left, nil
 }
 
+// cutOffRest is how long after an attempt the next one is worth a request.
+const cutOffRest = time.Hour
+
+// healCutOff asks again for the alerts that a bad answer cut off from their
+// incident: they are no gap, and the incident may never change again. It ends
+// with the first that fail, because each such failure may have cost minutes;
+// they rest, so that the next pass comes to others.
+func (w *Worker) healCutOff(ctx context.Context, e errand) error {
+	due, err := w.cfg.Store.QuarantineList(ctx, store.QuarantineFilter{TenantID: e.tenant.ID, Stream: e.stream.Name,
+		Kind: kindIncidentAlerts, Rested: cutOffRest})
+	if err != nil {
+		return err
+	}
+	for _, i := range rand.Perm(len(due))[:min(len(due), maxHealed)] {
+		switch err := w.restore(ctx, e, due[i]); {
+		case ctx.Err() != nil || errors.Is(err, store.ErrFenced):
+			return err
+		case err != nil:
+			w.logOf(e).Warn("the alerts of an incident are still not to be had", "incident", due[i].Key, "err", err)
+			return nil
+		}
+		w.logOf(e).Info("read the alerts that were cut off from their incident", "incident", due[i].Key)
+	}
+	return nil
+}
+
 // windowKey is the key in quarantine of an answer that could not be read, so
 // that a replay knows what to ask for again. "#place" may follow, where one
 // record was stepped over.

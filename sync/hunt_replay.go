@@ -17,7 +17,7 @@ func (w *Worker) replayHunt(ctx context.Context, e errand, row store.QuarantineR
 	if err == nil || ctx.Err() != nil || errors.As(err, &never) {
 		return err
 	}
-	return errors.Join(err, w.cfg.Store.QuarantineFailed(ctx, e.tenant.ID, row.ID, err.Error(), micro(w.cfg.Now())))
+	return errors.Join(err, w.cfg.Store.QuarantineFailed(ctx, e.tenant.ID, row.ID, err.Error()))
 }
 
 func (w *Worker) tryHunt(ctx context.Context, e errand, row store.QuarantineRow) error {

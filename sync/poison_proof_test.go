@@ -111,6 +111,35 @@ func TestPoisonedAlerts(t *testing.T) {
 	}
 }
 
+// Alerts that were cut off from their incident are asked for again by later
+// passes, an hour after the last attempt, and nobody has to tell them to.
+func TestCutOffAlertsAreReadAgain(t *testing.T) {
+	t.Parallel()
+	r, ids := poisonRig(t, rigOptions{world: defendersim.WorldOptions{Seed: 13, Incidents: 150, Tie: 9}}, true, places["first"])
+	if len(ids) == 0 {
+		t.Fatal("the world has no such place")
+	}
+	attempts := func(rested string) int { // by the database's clock, which no test moves
+		const rest = `UPDATE sync.quarantine SET last_attempt_at = clock_timestamp() - $1::interval`
+		if _, err := r.db.Exec(t.Context(), rest, rested); err != nil {
+			t.Fatal(err)
+		}
+		r.worker.Sync(t.Context(), "", []string{defsync.IncidentsStream})
+		return value[int](t, r.db, `SELECT coalesce(max(attempts), 0) FROM sync.quarantine`)
+	}
+	for i, want := range []int{1, 1, 2} {
+		if got := attempts([]string{"0", "59 min", "60 min"}[i]); got != want {
+			t.Errorf("pass %d: %d attempts, want %d", i+1, got, want)
+		}
+	}
+	for _, id := range ids {
+		r.sim.Heal(id)
+	}
+	attempts("60 min")
+	r.sync(t)
+	r.equalsWorld(t)
+}
+
 // The older API cannot leave the alerts out: the record is asked for alone, by
 // its place in its microsecond, and stepped over. Everything else is stored,
 // and the record too once it is served.

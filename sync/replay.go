@@ -63,6 +63,12 @@ func (w *Worker) replay(ctx context.Context, row store.QuarantineRow) error {
 	if strings.HasPrefix(row.Stream, huntingPrefix) {
 		return w.replayHunt(ctx, errand{lease: lease, tenant: t}, row)
 	}
+	return w.restore(ctx, errand{lease: lease, tenant: t}, row)
+}
+
+// restore stores one record of incidents or alerts again, or counts the attempt.
+func (w *Worker) restore(ctx context.Context, e errand, row store.QuarantineRow) error {
+	t := e.tenant
 	t.pages.Lock()
 	defer t.pages.Unlock()
 	tr, err := w.reread(ctx, t, row)
@@ -73,12 +79,12 @@ func (w *Worker) replay(ctx context.Context, row store.QuarantineRow) error {
 		err = errors.New(tr.Quarantine[0].Reason)
 	}
 	if err == nil {
-		_, err = w.cfg.Store.Replay(ctx, store.Replay{Lease: lease, ID: row.ID, Incidents: tr.Incidents, Alerts: tr.Alerts})
+		_, err = w.cfg.Store.Replay(ctx, store.Replay{Lease: e.lease, ID: row.ID, Incidents: tr.Incidents, Alerts: tr.Alerts})
 	}
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	return errors.Join(err, w.cfg.Store.QuarantineFailed(ctx, t.ID, row.ID, err.Error(), micro(w.cfg.Now())))
+	return errors.Join(err, w.cfg.Store.QuarantineFailed(ctx, t.ID, row.ID, err.Error()))
 }
 
 func (w *Worker) tenant(id string) *tenantState {

@@ -275,7 +275,10 @@ func (w *Worker) pass(ctx context.Context, lease store.Lease, t *tenantState, s 
 		if err := w.retain(ctx, e); err != nil {
 			return err
 		}
-		return healGaps(ctx, p, w.cfg.Store, w.logOf(e))
+		if err := healGaps(ctx, p, w.cfg.Store, w.logOf(e)); err != nil {
+			return err
+		}
+		return w.healCutOff(ctx, e)
 	})
 }
 
