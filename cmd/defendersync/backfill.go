@@ -76,7 +76,7 @@ func (a *app) backfill(ctx context.Context, stream string, f backfillFlags) erro
 	}
 	results := s.worker.Backfill(ctx, r)
 	show.finish()
-	if err := printResults(a.stdout, results); err != nil {
+	if err := printResults(a.stdout, a.look(), results); err != nil {
 		return err
 	}
 	return outcome(results)

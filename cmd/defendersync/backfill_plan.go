@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	defsync "defendersync/sync"
@@ -13,24 +12,24 @@ import (
 
 // printPlans writes what a backfill would do and what it would cost.
 func (a *app) printPlans(ctx context.Context, c *config, plans []defsync.Plan) error {
-	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "TENANT\tSTREAM\tFROM\tTO\tHELD\tTO READ\tROWS\tWINDOWS\tCALLS\tQUOTA\tMINUTES\tETA\tDISK")
+	l := a.look()
+	t := planTable()
 	var failed causes
 	for _, p := range plans {
 		if p.Err != nil {
 			failed.add(defsync.Result{Tenant: p.Tenant, Stream: p.Stream}, reason(p.Err))
 			continue
 		}
-		printPlan(t, p, c.allowance(p.Tenant, p.Stream))
+		addPlan(t, p, c.allowance(p.Tenant, p.Stream))
 	}
-	fmt.Fprintln(t)
+	if err := t.print(a.stdout, l); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.stdout)
 	for _, p := range plans {
 		if p.Err == nil {
-			explainPlan(t, p)
+			explainPlan(a.stdout, l, p)
 		}
-	}
-	if err := t.Flush(); err != nil {
-		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -73,7 +72,13 @@ func (q allowance) eta(calls int64) time.Duration {
 // minutes is how much of the quota so many calls use up.
 func (q allowance) minutes(calls int64) float64 { return float64(calls) / float64(max(q.perMinute, 1)) }
 
-func printPlan(w io.Writer, p defsync.Plan, q allowance) {
+// planTable is too wide for most terminals, where it becomes a block for each plan.
+func planTable() *table {
+	return newTable(column{name: "TENANT"}, column{name: "STREAM"}, column{name: "FROM"}, column{name: "TO"}, column{name: "HELD"}, column{name: "TO READ"},
+		number("ROWS"), number("WINDOWS"), number("CALLS"), number("QUOTA"), number("MINUTES"), number("ETA"), number("DISK"))
+}
+
+func addPlan(t *table, p defsync.Plan, q allowance) {
 	rows, disk := "?", "?"
 	if p.Rows >= 0 {
 		rows = grouped(p.Rows)
@@ -81,23 +86,26 @@ func printPlan(w io.Writer, p defsync.Plan, q allowance) {
 	if p.Disk > 0 || p.Rows == 0 {
 		disk = size(p.Disk)
 	}
-	fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d of %d/min\t%.1f\t%s\t%s\n", p.Tenant, p.Stream, clock(&p.From), clock(&p.To),
-		lasts(p.Held), lasts(p.Missing), rows, grouped(int64(p.Windows)), grouped(p.Calls), q.perMinute, q.of, q.minutes(p.Calls), lasts(q.eta(p.Calls)), disk)
+	t.add(p.Tenant, p.Stream, clock(&p.From), clock(&p.To), lasts(p.Held), lasts(p.Missing), rows, grouped(int64(p.Windows)),
+		grouped(p.Calls), fmt.Sprintf("%d of %d/min", q.perMinute, q.of), fmt.Sprintf("%.1f", q.minutes(p.Calls)), lasts(q.eta(p.Calls)), disk)
 }
 
 // explainPlan writes what the table cannot show.
-func explainPlan(w io.Writer, p defsync.Plan) {
+func explainPlan(w io.Writer, l look, p defsync.Plan) {
+	say := func(format string, args ...any) {
+		fmt.Fprintln(w, l.prose(p.Tenant+": "+fmt.Sprintf(format, args...)))
+	}
 	if p.Beyond > 0 {
-		fmt.Fprintf(w, "%s: %s of the range are older than the service keeps and cannot be had\n", p.Tenant, lasts(p.Beyond))
+		say("%s of the range are older than the service keeps and cannot be had", lasts(p.Beyond))
 	}
 	if p.Rows < 0 {
-		fmt.Fprintf(w, "%s: the service cannot count %s; windows and calls are what its rows so far suggest\n", p.Tenant, p.Stream)
+		say("the service cannot count %s; windows and calls are what its rows so far suggest", p.Stream)
 	}
 	if p.Missing == 0 && p.From.Before(p.To) {
-		fmt.Fprintf(w, "%s: all of the range is complete; a backfill would do nothing\n", p.Tenant)
+		say("all of the range is complete; a backfill would do nothing")
 	}
 	if p.Counted > 0 {
-		fmt.Fprintf(w, "%s: this plan took %s to count, and stored nothing\n", p.Tenant, counted(int(p.Counted), "call"))
+		say("this plan took %s to count, and stored nothing", counted(int(p.Counted), "call"))
 	}
 }
 

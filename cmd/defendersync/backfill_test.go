@@ -82,17 +82,22 @@ func TestPlanIsPrinted(t *testing.T) {
 	var b strings.Builder
 	p := defsync.Plan{Tenant: "contoso", Stream: "hunting/x", From: from, To: from.Add(30 * day), Beyond: 60 * day, Held: 10*day + 5*time.Hour,
 		Missing: 19*day + 19*time.Hour, Rows: 1234567, Windows: 31, Calls: 32, Disk: 900 << 20, Counted: 1}
-	printPlan(&b, p, allowance{15, 30})
-	explainPlan(&b, p)
+	plans := planTable()
+	addPlan(plans, p, allowance{15, 30})
+	explainPlan(&b, look{}, p)
 	p.Rows, p.Disk, p.Beyond, p.Counted, p.Missing = -1, 0, 0, 0, 0
-	printPlan(&b, p, allowance{15, 15})
-	explainPlan(&b, p)
-	const want = "contoso\thunting/x\t2026-10-24 00:00:00Z\t2026-11-23 00:00:00Z\t10d5h\t19d19h\t1,234,567\t31\t32\t15 of 30/min\t2.1\t2m0s\t900 MB\n" +
-		"contoso: 60d of the range are older than the service keeps and cannot be had\n" +
+	addPlan(plans, p, allowance{15, 15})
+	explainPlan(&b, look{}, p)
+	if err := plans.print(&b, look{}); err != nil {
+		t.Fatal(err)
+	}
+	const want = "contoso: 60d of the range are older than the service keeps and cannot be had\n" +
 		"contoso: this plan took 1 call to count, and stored nothing\n" +
-		"contoso\thunting/x\t2026-10-24 00:00:00Z\t2026-11-23 00:00:00Z\t10d5h\t0s\t?\t31\t32\t15 of 15/min\t2.1\t2m0s\t?\n" +
 		"contoso: the service cannot count hunting/x; windows and calls are what its rows so far suggest\n" +
-		"contoso: all of the range is complete; a backfill would do nothing\n"
+		"contoso: all of the range is complete; a backfill would do nothing\n" +
+		"TENANT   STREAM     FROM                  TO                    HELD   TO READ       ROWS  WINDOWS  CALLS         QUOTA  MINUTES   ETA    DISK\n" +
+		"contoso  hunting/x  2026-10-24 00:00:00Z  2026-11-23 00:00:00Z  10d5h  19d19h   1,234,567       31     32  15 of 30/min      2.1  2m0s  900 MB\n" +
+		"contoso  hunting/x  2026-10-24 00:00:00Z  2026-11-23 00:00:00Z  10d5h  0s               ?       31     32  15 of 15/min      2.1  2m0s       ?\n"
 	if b.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
 	}
@@ -151,10 +156,10 @@ func TestOutcomeOfComparisons(t *testing.T) {
 		}
 	}
 	var b strings.Builder
-	if err := printReconciled(&b, []defsync.Reconciled{agrees, differs, skipped, held, failed}); err != nil {
+	if err := printReconciled(&b, look{}, []defsync.Reconciled{agrees, differs, skipped, held, failed}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"30 days", "720 hours  5          3       1 ", "not compared\n", "held\n", "failed\n", "hunting/z of a is not compared: no counts\n"} {
+	for _, want := range []string{"30 days", " 720 hours          5       3          1 ", "not compared\n", "held\n", "failed\n", "hunting/z of a is not compared: no counts\n"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, b.String())
 		}

@@ -21,6 +21,7 @@ type demoFlags struct {
 	listen  string
 	scale   int
 	dataDir string
+	logs    bool // --log-level was given
 }
 
 func (a *app) demoCommand() *cobra.Command {
@@ -36,6 +37,7 @@ func (a *app) demoCommand() *cobra.Command {
 			if err := new(listenAddress).setText(f.listen); err != nil {
 				return usageErrorf("--listen: %q %w", f.listen, err)
 			}
+			f.logs = cmd.Flags().Changed("log-level")
 			return a.demo(cmd.Context(), f)
 		}),
 	}
@@ -50,6 +52,9 @@ func (a *app) demoCommand() *cobra.Command {
 // database that need no account and no network.
 func (a *app) demo(ctx context.Context, f demoFlags) error {
 	began := time.Now()
+	if f.once && a.screen.terminal && !f.logs {
+		a.logLevel = "warn" // the tables say it all
+	}
 	log, err := a.logger()
 	if err != nil {
 		return err
@@ -96,19 +101,19 @@ func (a *app) demoOnce(ctx context.Context, s *session, show *progress, began ti
 			written += r.Inserted + r.Updated
 		}
 		fmt.Fprintf(a.stdout, "\nPass %d: %s rows written\n\n", pass, grouped(written))
-		if err := printResults(a.stdout, results); err != nil {
+		if err := printResults(a.stdout, a.look(), results); err != nil {
 			return err
 		}
 	}
 	if written != 0 {
 		return errors.New("the second pass wrote rows, although nothing had changed")
 	}
-	if err := showDemo(ctx, a.stdout, s.db); err != nil {
+	if err := showDemo(ctx, a.stdout, a.look(), s.db); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "\nDone in %s.", time.Since(began).Round(100*time.Millisecond))
 	if !isTerminal(a.stdin) || !isTerminal(a.stdout) {
-		fmt.Fprintf(a.stdout, " PostgreSQL stops now. To look for yourself, run `defendersync demo` and, while it runs:\n\n  %s\n", s.db.server.PSQL())
+		fmt.Fprintf(a.stdout, " PostgreSQL stops now.\nTo look for yourself, run `defendersync demo` and, while it runs:\n\n  %s\n", s.db.server.PSQL())
 		return nil
 	}
 	fmt.Fprintf(a.stdout, " To look for yourself, in another terminal:\n\n  %s\n", s.db.server.PSQL())

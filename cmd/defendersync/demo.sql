@@ -1,5 +1,5 @@
 -- What is stored now.
-SELECT t.name AS "table", to_char(t.rows, 'FM999,999,999') AS rows
+SELECT t.name AS "table", t.rows
 FROM (
     SELECT 1, 'defender.incidents', count(*) FROM defender.incidents
     UNION ALL SELECT 2, 'defender.incident_comments', count(*) FROM defender.incident_comments
@@ -18,20 +18,18 @@ FROM (
 ORDER BY t.place;
 
 -- The queue: what is open, worst and oldest first.
-SELECT i.incident_id, i.severity, CASE WHEN length(i.display_name) > 56 THEN left(i.display_name, 55) || '…' ELSE i.display_name END AS incident, coalesce(i.assigned_to, '-') AS assigned_to,
-       date_trunc('hour', now() - i.created_date_time) AS age, count(a.alert_id) AS alerts
-FROM defender.incidents AS i
-LEFT JOIN defender.alerts AS a USING (tenant_id, incident_id)
-WHERE i.status IN ('active', 'inProgress') AND i.redirect_incident_id IS NULL
-GROUP BY i.tenant_id, i.incident_id
-ORDER BY array_position(ARRAY['high', 'medium', 'low', 'informational'], i.severity), i.created_date_time
+SELECT incident_id::text, severity, CASE WHEN length(display_name) > 44 THEN left(display_name, 43) || '…' ELSE display_name END AS incident,
+       coalesce(split_part(assigned_to, '@', 1), '-') AS assigned_to, extract(day FROM age)::int AS days, alert_count AS alerts
+FROM bi.incidents
+WHERE is_open
+ORDER BY severity_rank DESC, created_date_time
 LIMIT 8;
 
 -- The hosts with the most unresolved alerts.
 SELECT e.host_name, count(DISTINCT a.alert_id) AS alerts, count(DISTINCT a.incident_id) AS incidents,
        (ARRAY['none', 'informational', 'low', 'medium', 'high'])[
            max(array_position(ARRAY['none', 'informational', 'low', 'medium', 'high'], e.risk_score))] AS risk,
-       date_trunc('minute', max(a.last_activity_date_time)) AS last_activity
+       to_char(max(a.last_activity_date_time) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') AS last_activity
 FROM defender.alert_evidence AS e
 JOIN defender.alerts AS a USING (tenant_id, alert_id)
 WHERE e.host_name IS NOT NULL AND a.status <> 'resolved'
@@ -60,7 +58,7 @@ WITH named AS (
 )
 SELECT p.file_name, left(p.sha256, 12) || '…' AS sha256, n.alerts, count(*) AS runs, count(DISTINCT p.device_id) AS hosts,
        count(DISTINCT p.device_id) FILTER (WHERE p.device_id <> ALL (n.hosts)) AS without_alert,
-       date_trunc('minute', max(p.timestamp)) AS last_run
+       to_char(max(p.timestamp) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') AS last_run
 FROM named AS n
 JOIN hunting.device_process_events AS p USING (tenant_id, sha256)
 WHERE p.process_version_info_company_name = ''

@@ -5,10 +5,12 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // demoQueries is statements that end in a semicolon and a blank line, each after
@@ -18,7 +20,7 @@ import (
 var demoQueries string
 
 // showDemo runs the demo's queries and prints each with its answer.
-func showDemo(ctx context.Context, w io.Writer, db *database) error {
+func showDemo(ctx context.Context, w io.Writer, l look, db *database) error {
 	conn, err := db.Pool().Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("query the demo's database: %w", err)
@@ -30,28 +32,37 @@ func showDemo(ctx context.Context, w io.Writer, db *database) error {
 		if err != nil {
 			return fmt.Errorf("query the demo's database: %w", err)
 		}
-		fmt.Fprintf(w, "\n%s\n\n", title)
-		if err := printRows(w, results[0]); err != nil {
+		fmt.Fprintf(w, "\n%s\n\n", l.in(strong, title))
+		if err := printRows(w, l, results[0]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// printRows writes an answer in aligned columns.
-func printRows(w io.Writer, r *pgconn.Result) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	var names []string
+// printRows writes an answer in aligned columns, numbers at their right.
+func printRows(w io.Writer, l look, r *pgconn.Result) error {
+	var columns []column
 	for _, f := range r.FieldDescriptions {
-		names = append(names, strings.ToUpper(f.Name))
+		numeric := slices.Contains([]uint32{pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID, pgtype.NumericOID}, f.DataTypeOID)
+		columns = append(columns, column{name: strings.ToUpper(f.Name), right: numeric, elastic: !numeric})
 	}
-	fmt.Fprintln(t, "  "+strings.Join(names, "\t"))
+	t := newTable(columns...)
 	for _, row := range r.Rows {
 		var cells []string
-		for _, cell := range row {
-			cells = append(cells, string(cell))
+		for i, cell := range row {
+			cells = append(cells, people(string(cell), columns[i].right))
 		}
-		fmt.Fprintln(t, "  "+strings.Join(cells, "\t"))
+		t.add(cells...)
 	}
-	return t.Flush()
+	return t.print(w, l)
+}
+
+// people writes a whole number as people read it.
+func people(cell string, numeric bool) string {
+	n, err := strconv.ParseInt(cell, 10, 64)
+	if !numeric || err != nil {
+		return cell
+	}
+	return grouped(n)
 }

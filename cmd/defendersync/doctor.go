@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 )
@@ -112,19 +111,30 @@ func (a *app) printReport(r *report, asJSON bool) error {
 	if asJSON {
 		return printJSON(a.stdout, r)
 	}
-	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	l := a.look()
+	t := newTable(column{name: "STATUS", tone: findingTone}, column{name: "CHECK"}, column{name: "TARGET", elastic: true}, column{name: "DETAIL", elastic: true})
 	for _, f := range r.Checks {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", f.Status, f.Check, f.Target, f.Detail)
+		t.add(f.Status, f.Check, f.Target, f.Detail)
 	}
-	if err := t.Flush(); err != nil {
+	if err := t.print(a.stdout, l); err != nil {
 		return err
 	}
-	return printFixes(a.stdout, r)
+	return printFixes(a.stdout, l, r)
+}
+
+func findingTone(status string) tone {
+	switch status {
+	case findingOK:
+		return good
+	case findingFailed:
+		return bad
+	}
+	return faint
 }
 
 // printFixes writes each failure in full below the table, and what to do about
 // it: once where one thing cures several.
-func printFixes(w io.Writer, r *report) error {
+func printFixes(w io.Writer, l look, r *report) error {
 	var fixes []string
 	cured := make(map[string]string) // by fix, a line for each failure
 	for _, f := range r.Checks {
@@ -134,10 +144,10 @@ func printFixes(w io.Writer, r *report) error {
 		if cured[f.Fix] == "" {
 			fixes = append(fixes, f.Fix)
 		}
-		cured[f.Fix] += strings.TrimSpace(f.Check+" "+f.Target) + ": " + f.Detail + "\n"
+		cured[f.Fix] += l.prose(strings.TrimSpace(f.Check+" "+f.Target)+": "+f.Detail) + "\n"
 	}
 	for _, fix := range fixes {
-		if _, err := fmt.Fprintf(w, "\n%s  fix: %s\n", cured[fix], fix); err != nil {
+		if _, err := fmt.Fprintf(w, "\n%s%s\n", cured[fix], l.in(strong, l.prose("  fix: "+fix))); err != nil {
 			return err
 		}
 	}

@@ -169,7 +169,7 @@ func TestReportIsStable(t *testing.T) {
 		t.Errorf("got  %s, %v\nwant %s", got, err, want)
 	}
 	var b strings.Builder
-	if err := printFixes(&b, r); err != nil || b.String() != "\ntoken contoso: a; b\n  fix: do this\n" {
+	if err := printFixes(&b, look{}, r); err != nil || b.String() != "\ntoken contoso: a; b\n  fix: do this\n" {
 		t.Errorf("%q, %v", b.String(), err)
 	}
 }
@@ -183,7 +183,7 @@ func TestFixesAreToldOnce(t *testing.T) {
 	var b strings.Builder
 	const want = "\nroles contoso/incidents: none\ncall contoso/incidents: refused\n  fix: grant it\n" +
 		"\ndatabase: gone\n  fix: start it\n"
-	if err := printFixes(&b, r); err != nil || b.String() != want {
+	if err := printFixes(&b, look{}, r); err != nil || b.String() != want {
 		t.Errorf("%q, %v", b.String(), err)
 	}
 }

@@ -24,7 +24,7 @@ func (a *app) logger() (*slog.Logger, error) {
 	case a.logFormat == "json", a.logFormat == "auto" && !terminal:
 		return slog.New(slog.NewJSONHandler(a.screen, &slog.HandlerOptions{Level: level, ReplaceAttr: readableDuration})), nil
 	case a.logFormat == "text", a.logFormat == "auto":
-		return slog.New(tint.NewTextHandler(a.screen, &tint.Options{Level: level, NoColor: !terminal, TimeFormat: "15:04:05"})), nil
+		return slog.New(tint.NewTextHandler(a.screen, &tint.Options{Level: level, NoColor: !terminal || !coloured(a.env), TimeFormat: "15:04:05"})), nil
 	}
 	return nil, usageErrorf("--log-format: %q is not known; write auto, text or json", a.logFormat)
 }

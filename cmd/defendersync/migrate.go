@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"text/tabwriter"
 	"time"
 
 	"defendersync/migrations"
@@ -104,16 +103,25 @@ func (a *app) migrateStatus(ctx context.Context, o *opened) error {
 	if err != nil {
 		return err
 	}
-	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "MIGRATION\tAPPLIED")
+	t := newTable(column{name: "MIGRATION", elastic: true}, column{name: "APPLIED", tone: pendingTone})
 	for _, m := range all {
-		at := "pending"
+		at := pending
 		if !m.AppliedAt.IsZero() {
 			at = m.AppliedAt.UTC().Format(time.RFC3339)
 		}
-		fmt.Fprintf(t, "%s\t%s\n", m.Name, at)
+		t.add(m.Name, at)
 	}
-	return t.Flush()
+	return t.print(a.stdout, a.look())
+}
+
+// pending is when a migration was applied that was not.
+const pending = "pending"
+
+func pendingTone(at string) tone {
+	if at == pending {
+		return odd
+	}
+	return plain
 }
 
 func (a *app) migrateSQL(ctx context.Context, o *opened) error {

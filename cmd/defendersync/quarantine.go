@@ -90,7 +90,7 @@ func (a *app) quarantineList() *cobra.Command {
 				if asJSON {
 					return printJSON(a.stdout, quarantineJSON(rows))
 				}
-				return printQuarantine(a.stdout, rows)
+				return printQuarantine(a.stdout, a.look(), rows)
 			})
 		}),
 	}
@@ -137,18 +137,21 @@ func quarantineJSON(rows []store.QuarantineRow) []quarantineEntry {
 	return entries
 }
 
-func printQuarantine(w io.Writer, rows []store.QuarantineRow) error {
+func printQuarantine(w io.Writer, l look, rows []store.QuarantineRow) error {
 	if len(rows) == 0 {
 		_, err := fmt.Fprintln(w, "nothing is in quarantine")
 		return err
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "ID\tSTREAM\tKIND\tKEY\tFIRST SEEN\tATTEMPTS\tBYTES\tREASON")
+	t := newTable(column{name: "ID"}, column{name: "STREAM", elastic: true}, column{name: "KIND"}, column{name: "KEY", elastic: true},
+		column{name: "FIRST SEEN"}, number("ATTEMPTS"), number("BYTES"), column{name: "REASON", elastic: true})
 	for _, r := range rows {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", r.ID, r.Stream, r.Kind, r.Key,
-			clock(&r.FirstSeenAt), r.Attempts, r.Size, clip(oneLine(r.Reason)))
+		id := r.ID
+		if l.terminal() {
+			id = id[:8] // as much as the other commands need
+		}
+		t.add(id, r.Stream, r.Kind, r.Key, l.when(&r.FirstSeenAt), l.number(int64(r.Attempts)), l.number(r.Size), clip(oneLine(r.Reason)))
 	}
-	return t.Flush()
+	return t.print(w, l)
 }
 
 // quarantineShow writes what is known of a record, an empty line, and its bytes.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
 
 	defsync "defendersync/sync"
@@ -62,34 +61,37 @@ func (a *app) reconcile(ctx context.Context, streams []string, f reconcileFlags)
 	defer s.close()
 	all := s.worker.Reconcile(ctx, r)
 	show.finish()
-	if err := printReconciled(a.stdout, all); err != nil {
+	if err := printReconciled(a.stdout, a.look(), all); err != nil {
 		return err
 	}
 	return reconciled(ctx, all)
 }
 
 // printReconciled writes what each comparison found as a table.
-func printReconciled(w io.Writer, all []defsync.Reconciled) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "TENANT\tSTREAM\tFROM\tTO\tCHECKED\tDIFFERING\tHEALED\tEXPLAINED\tSOURCE\tSTORED\tAFTER\tCALLS")
+func printReconciled(w io.Writer, l look, all []defsync.Reconciled) error {
+	t := newTable(column{name: "TENANT", common: true}, column{name: "STREAM", elastic: true}, column{name: "FROM"}, column{name: "TO"},
+		number("CHECKED"), column{name: "DIFFERING", right: true, tone: troubleTone}, number("HEALED"), number("EXPLAINED"),
+		number("SOURCE"), number("STORED"), number("AFTER"), number("CALLS"))
 	for _, r := range all {
 		switch {
 		case r.Skipped != "":
-			fmt.Fprintf(t, "%s\t%s\tnot compared\n", r.Tenant, r.Stream)
+			t.add(r.Tenant, r.Stream, "not compared")
 		case r.Err != nil:
-			fmt.Fprintf(t, "%s\t%s\t%s\n", r.Tenant, r.Stream, told(asResult(r)))
+			t.add(r.Tenant, r.Stream, told(asResult(r)))
 		default:
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", r.Tenant, r.Stream, clock(&r.From), clock(&r.To),
-				counted(r.Checked, unit(r.Unit)), r.Differing, r.Healed, r.Explained, r.Source, r.Stored, r.After, r.Calls)
+			t.add(r.Tenant, r.Stream, clock(&r.From), clock(&r.To), counted(r.Checked, unit(r.Unit)), l.number(int64(r.Differing)),
+				l.number(int64(r.Healed)), l.number(int64(r.Explained)), l.number(r.Source), l.number(r.Stored), l.number(r.After), l.number(r.Calls))
 		}
 	}
-	fmt.Fprintln(t)
+	if err := t.print(w, l); err != nil {
+		return err
+	}
 	for _, r := range all {
 		if r.Skipped != "" {
-			fmt.Fprintf(t, "%s of %s is not compared: %s\n", r.Stream, r.Tenant, r.Skipped)
+			fmt.Fprintf(w, "\n%s\n", l.prose(fmt.Sprintf("%s of %s is not compared: %s", r.Stream, r.Tenant, r.Skipped)))
 		}
 	}
-	return t.Flush()
+	return nil
 }
 
 // unit is what a comparison counts by.

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"text/tabwriter"
+	"strings"
 	"time"
 
 	defsync "defendersync/sync"
@@ -34,7 +34,7 @@ func (a *app) statusCommand() *cobra.Command {
 			if asJSON {
 				return printJSON(a.stdout, status)
 			}
-			return printStatus(a.stdout, status)
+			return printStatus(a.stdout, a.look(), status)
 		})
 	cmd.Flags().BoolVar(&asJSON, "json", false, "machine-readable")
 	return cmd
@@ -48,74 +48,107 @@ func printJSON(w io.Writer, v any) error {
 }
 
 // printStatus writes the status as tables: streams, quotas, and what is wrong.
-func printStatus(w io.Writer, s defsync.Status) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "TENANT\tSTREAM\tCOVERED\tLAG\tROWS\tGAPS\tQUARANTINE\tLAST RUN\tOUTCOME\tNEXT RUN\tRECONCILED")
-	for _, tenant := range s.Tenants {
-		for _, st := range tenant.Streams {
-			last, outcome := lastRun(st)
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", tenant.Name, st.Stream, covered(st), lag(st),
-				st.Rows, len(st.Gaps), st.Quarantine, last, outcome, clock(st.NextRun), compared(st))
+func printStatus(w io.Writer, l look, s defsync.Status) error {
+	l.now = s.GeneratedAt
+	streams := newTable(column{name: "TENANT", common: true}, column{name: "STREAM", elastic: true}, number("COVERED"), number("LAG"), number("ROWS"),
+		trouble("GAPS"), column{name: "QUARANTINE", short: "QUAR", right: true, quiet: true, tone: troubleTone},
+		column{name: "LAST RUN", tone: outcomeTone}, column{name: "NEXT RUN", short: "NEXT"},
+		column{name: "RECONCILED", short: "COMPARED", quiet: true, tone: comparedTone})
+	quotas := newTable(column{name: "TENANT"}, column{name: "CALLS LEFT THIS MINUTE"}, column{name: "THIS HOUR"}, column{name: "HUNTING THIS MINUTE"})
+	for _, t := range s.Tenants {
+		for _, st := range t.Streams {
+			streams.add(t.Name, st.Stream, covered(st), lag(l, st), l.number(st.Rows), l.number(int64(len(st.Gaps))), l.number(int64(st.Quarantine)),
+				lastRun(l, st), l.when(st.NextRun), compared(l, st))
+		}
+		hunting := "-"
+		if h := t.Hunting; h != nil {
+			hunting = fmt.Sprintf("%s of %s", l.number(int64(h.RemainingMinute)), l.number(int64(h.PerMinute)))
+		}
+		q := t.Quota
+		quotas.add(t.Name, fmt.Sprintf("%s of %s", l.number(int64(q.RemainingMinute)), l.number(int64(q.PerMinute))),
+			fmt.Sprintf("%s of %s", l.number(int64(q.RemainingHour)), l.number(int64(q.PerHour))), hunting)
+	}
+	if err := streams.print(w, l); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	if err := quotas.print(w, l); err != nil {
+		return err
+	}
+	return printTroubles(w, l, s)
+}
+
+// printTroubles writes a sentence for each thing that is not as it should be.
+func printTroubles(w io.Writer, l look, s defsync.Status) error {
+	var all []string
+	for _, t := range s.Tenants {
+		all = append(all, waits(t)...)
+		for _, st := range t.Streams {
+			all = append(all, troubles(t.Name, st)...)
 		}
 	}
-	fmt.Fprintln(t, "\nTENANT\tCALLS LEFT THIS MINUTE\tTHIS HOUR\tHUNTING THIS MINUTE")
-	for _, tenant := range s.Tenants {
-		q, hunting := tenant.Quota, "-"
-		if h := tenant.Hunting; h != nil {
-			hunting = fmt.Sprintf("%d of %d", h.RemainingMinute, h.PerMinute)
-		}
-		fmt.Fprintf(t, "%s\t%d of %d\t%d of %d\t%s\n", tenant.Name, q.RemainingMinute, q.PerMinute, q.RemainingHour, q.PerHour, hunting)
+	if len(all) > 0 {
+		fmt.Fprintln(w)
 	}
-	fmt.Fprintln(t)
-	for _, tenant := range s.Tenants {
-		if until := tenant.Quota.BlockedUntil; until != nil {
-			fmt.Fprintf(t, "%s is not called before %s: the service asked for the wait\n", tenant.Name, clock(until))
-		}
-		if h := tenant.Hunting; h != nil && h.BlockedUntil != nil {
-			fmt.Fprintf(t, "hunting of %s is paused until %s: the service said that the tenant's allotment, as of CPU time, is used up\n",
-				tenant.Name, clock(h.BlockedUntil))
-		}
-		for _, st := range tenant.Streams {
-			printTroubles(t, tenant.Name, st)
+	for _, sentence := range all {
+		if _, err := fmt.Fprintln(w, l.prose(sentence)); err != nil {
+			return err
 		}
 	}
-	return t.Flush()
+	return nil
+}
+
+// waits are those that the service asked for.
+func waits(t defsync.TenantStatus) []string {
+	var all []string
+	if until := t.Quota.BlockedUntil; until != nil {
+		all = append(all, fmt.Sprintf("%s is not called before %s: the service asked for the wait", t.Name, clock(until)))
+	}
+	if h := t.Hunting; h != nil && h.BlockedUntil != nil {
+		all = append(all, fmt.Sprintf("hunting of %s is paused until %s: the service said that the tenant's allotment, as of CPU time, is used up",
+			t.Name, clock(h.BlockedUntil)))
+	}
+	return all
 }
 
 // leastExpiring is the part of an hour from which on a loss is worth a word.
 const leastExpiring = 0.05
 
-// printTroubles writes a line for each gap, and one for why the last run failed.
-func printTroubles(w io.Writer, tenant string, st defsync.StreamStatus) {
+// troubles are a sentence for each gap, and for what the last run has to say.
+func troubles(tenant string, st defsync.StreamStatus) []string {
+	var all []string
+	say := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	for _, g := range st.Gaps {
-		fmt.Fprintf(w, "gap in %s of %s from %s to %s: %s\n", st.Stream, tenant, clock(&g.From), clock(&g.To), g.Reason)
+		say("gap in %s of %s from %s to %s: %s", st.Stream, tenant, clock(&g.From), clock(&g.To), g.Reason)
 	}
 	if st.ExpiringHours >= leastExpiring {
-		fmt.Fprintf(w, "%.1f hours of %s of %s that were not read fall over the 30-day edge within three days: run `defendersync backfill %s --from 30d`\n",
+		say("%.1f hours of %s of %s that were not read fall over the 30-day edge within three days: run `defendersync backfill %s --from 30d`",
 			st.ExpiringHours, st.Stream, tenant, st.Stream)
 	}
 	if r := st.LastRun; r != nil && r.Error != "" {
-		fmt.Fprintf(w, "last run of %s of %s failed: %s\n", st.Stream, tenant, oneLine(r.Error))
+		say("last run of %s of %s failed: %s", st.Stream, tenant, oneLine(r.Error))
 	}
 	if r := st.LastRun; r != nil && r.Warning != "" {
-		fmt.Fprintf(w, "warning for %s of %s: %s\n", st.Stream, tenant, oneLine(r.Warning))
+		say("warning for %s of %s: %s", st.Stream, tenant, oneLine(r.Warning))
 	}
+	return all
 }
 
-func lastRun(st defsync.StreamStatus) (at, outcome string) {
+// lastRun is how the last run ended, and when it began.
+func lastRun(l look, st defsync.StreamStatus) string {
 	if st.LastRun == nil {
-		return "never", "-"
+		return "never"
 	}
-	outcome = st.LastRun.Outcome
+	outcome := st.LastRun.Outcome
 	if st.Stale {
 		outcome += " (stale)"
 	}
-	return clock(&st.LastRun.StartedAt), outcome
+	return outcome + " " + l.when(&st.LastRun.StartedAt)
 }
 
 // compared is when the stream was compared with its source, and how that ended
 // where it ended otherwise than well.
-func compared(st defsync.StreamStatus) string {
+func compared(l look, st defsync.StreamStatus) string {
 	r := st.Reconciled
 	switch {
 	case r == nil && st.NextReconcile != nil:
@@ -123,9 +156,16 @@ func compared(st defsync.StreamStatus) string {
 	case r == nil:
 		return "-"
 	case r.Outcome != string(defsync.OutcomeComplete):
-		return clock(&r.StartedAt) + " " + r.Outcome
+		return r.Outcome + " " + l.when(&r.StartedAt)
 	}
-	return clock(&r.StartedAt)
+	return l.when(&r.StartedAt)
+}
+
+func comparedTone(cell string) tone {
+	if word, _, _ := strings.Cut(cell, " "); word == "failed" || word == "partial" || word == "interrupted" {
+		return outcomeTone(cell)
+	}
+	return plain
 }
 
 func covered(st defsync.StreamStatus) string {
@@ -135,11 +175,11 @@ func covered(st defsync.StreamStatus) string {
 	return fmt.Sprintf("%.2f%%", *st.CoveragePercent)
 }
 
-func lag(st defsync.StreamStatus) string {
+func lag(l look, st defsync.StreamStatus) string {
 	if st.LagSeconds == nil {
 		return "-"
 	}
-	return (time.Duration(*st.LagSeconds) * time.Second).String()
+	return l.span(time.Duration(*st.LagSeconds) * time.Second)
 }
 
 func clock(t *time.Time) string {

@@ -29,15 +29,15 @@ func TestPrintStatus(t *testing.T) {
 		Hunting: &defsync.HuntingQuota{PerMinute: 15, RemainingMinute: 3, BlockedUntil: at(15)},
 	}, {Name: "fabrikam"}}}
 	var b strings.Builder
-	if err := printStatus(&b, status); err != nil {
+	if err := printStatus(&b, look{}, status); err != nil {
 		t.Fatal(err)
 	}
-	const want = `TENANT   STREAM                    COVERED  LAG   ROWS  GAPS  QUARANTINE  LAST RUN              OUTCOME         NEXT RUN              RECONCILED
-contoso  incidents                 99.50%   2m5s  1234  1     2           2026-11-22 10:03:00Z  failed (stale)  2026-11-22 10:05:00Z  -
-contoso  alerts                    -        -     0     0     0           never                 -               2026-11-22 10:05:00Z  -
-contoso  hunting/device_events     -        -     0     0     0           never                 -               2026-11-22 10:05:00Z  never
-contoso  hunting/email_events      -        -     0     0     0           never                 -               2026-11-22 10:05:00Z  2026-11-22 10:04:00Z
-contoso  hunting/url_click_events  -        -     0     0     0           never                 -               2026-11-22 10:05:00Z  2026-11-22 10:04:00Z failed
+	const want = `TENANT   STREAM                    COVERED   LAG  ROWS  GAPS  QUARANTINE  LAST RUN                             NEXT RUN              RECONCILED
+contoso  incidents                  99.50%  2m5s  1234     1           2  failed (stale) 2026-11-22 10:03:00Z  2026-11-22 10:05:00Z  -
+contoso  alerts                          -     -     0     0           0  never                                2026-11-22 10:05:00Z  -
+contoso  hunting/device_events           -     -     0     0           0  never                                2026-11-22 10:05:00Z  never
+contoso  hunting/email_events            -     -     0     0           0  never                                2026-11-22 10:05:00Z  2026-11-22 10:04:00Z
+contoso  hunting/url_click_events        -     -     0     0           0  never                                2026-11-22 10:05:00Z  failed 2026-11-22 10:04:00Z
 
 TENANT    CALLS LEFT THIS MINUTE  THIS HOUR     HUNTING THIS MINUTE
 contoso   49 of 50                1400 of 1500  3 of 15
@@ -51,5 +51,18 @@ warning for incidents of contoso: odd
 `
 	if got := b.String(); got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+	b.Reset()
+	status.GeneratedAt = *at(4)
+	if err := printStatus(&b, look{columns: 100}, status); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(b.String()) {
+		if width(line) > 101 {
+			t.Errorf("wider than the terminal: %q", line)
+		}
+	}
+	if first := "incidents               99.50%  2m5s  1,234     1     2  failed (stale) 1m ago  in 1m  "; !strings.Contains(b.String(), first) {
+		t.Errorf("%q is missing in:\n%s", first, b.String())
 	}
 }

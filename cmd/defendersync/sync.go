@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
 
 	defsync "defendersync/sync"
@@ -47,19 +45,20 @@ func (a *app) sync(ctx context.Context, tenant string, streams []string) error {
 	defer s.close()
 	results := s.worker.Sync(ctx, tenant, streams)
 	show.finish()
-	if err := printResults(a.stdout, results); err != nil {
+	if err := printResults(a.stdout, a.look(), results); err != nil {
 		return err
 	}
 	return outcome(results)
 }
 
 // printResults writes what each pass did as a table.
-func printResults(w io.Writer, results []defsync.Result) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "TENANT\tSTREAM\tOUTCOME\tREAD\tINSERTED\tUPDATED\tUNCHANGED\tCALLS\tGAPS\tQUARANTINED\tTIME")
+func printResults(w io.Writer, l look, results []defsync.Result) error {
+	t := newTable(column{name: "TENANT", common: true}, column{name: "STREAM", elastic: true}, column{name: "OUTCOME", tone: outcomeTone},
+		number("READ"), number("INSERTED"), column{name: "UPDATED", right: true, quiet: true}, number("UNCHANGED"), number("CALLS"),
+		trouble("GAPS"), trouble("QUARANTINED"), number("TIME"))
 	for _, r := range results {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", r.Tenant, r.Stream, told(r), r.Read,
-			r.Inserted, r.Updated, r.Unchanged, r.Calls, r.Gaps, r.Quarantined, r.Elapsed.Round(time.Millisecond))
+		t.add(r.Tenant, r.Stream, told(r), l.number(r.Read), l.number(r.Inserted), l.number(r.Updated), l.number(r.Unchanged),
+			l.number(r.Calls), l.number(int64(r.Gaps)), l.number(int64(r.Quarantined)), l.span(r.Elapsed.Round(time.Millisecond)))
 	}
-	return t.Flush()
+	return t.print(w, l)
 }
