@@ -45,32 +45,40 @@ func TestQueryIsSentAsWritten(t *testing.T) {
 // TestRejectedPrelude: the service takes the query only as it was written. It is
 // then windowed by its Timespan, which is found out once and recorded.
 func TestRejectedPrelude(t *testing.T) {
-	r := newHuntRig(t, huntOptions{rigOptions: rigOptions{sim: defendersim.Options{HuntRejectPrelude: true}}, tables: manyProcesses(400),
-		hunts: []defsync.Hunt{{Name: "dirs", Query: dirs}}, cap: 100})
-	r.sync(t)
-	r.clock.advance(time.Hour)
-	another := r.newWorker(t, r.openStore(t), "another")
-	for _, res := range another.Sync(t.Context(), "", nil) {
-		if res.Outcome != defsync.OutcomeComplete {
-			t.Fatalf("ended %s: %v", res.Outcome, res.Err)
-		}
+	const devices = 7 // of manyProcesses
+	for i, h := range []defsync.Hunt{
+		{Name: "dirs", Query: dirs, Mode: defsync.ModeEvents},
+		{Name: "dirs", Query: perDevice, Mode: defsync.ModeReplace},
+		{Name: "dirs", Query: perDevice, Mode: defsync.ModeSnapshot},
+	} {
+		want := []int64{400, devices, devices}[i]
+		t.Run(string(h.Mode), func(t *testing.T) {
+			r := newHuntRig(t, huntOptions{rigOptions: rigOptions{sim: defendersim.Options{HuntRejectPrelude: true}}, tables: manyProcesses(400),
+				hunts: []defsync.Hunt{h}, cap: 100})
+			r.sync(t)
+			r.clock.advance(time.Hour)
+			r.worker = r.newWorker(t, r.openStore(t), "another")
+			r.sync(t)
+			if n := value[int64](t, r.db, `SELECT count(*) FROM hunting.dirs`); n != want {
+				t.Errorf("%d rows are stored, want %d", n, want)
+			}
+			preludes := 0
+			for _, q := range r.huntCalls(0) {
+				if q.Query != h.Query {
+					preludes++
+				}
+			}
+			if preludes != 1 {
+				t.Errorf("the prelude was tried %d times, want once", preludes)
+			}
+			if n := value[int64](t, r.db, `SELECT count(*) FROM sync.schema_changes WHERE change = 'prelude_rejected' AND object = 'hunting/dirs'`); n != 1 {
+				t.Errorf("%d records of the rejected prelude, want one", n)
+			}
+			if h.Mode == defsync.ModeEvents {
+				r.vouched(t)
+			}
+		})
 	}
-	if n := value[int64](t, r.db, `SELECT count(*) FROM hunting.dirs`); n != 400 {
-		t.Errorf("%d rows are stored, want 400", n)
-	}
-	preludes := 0
-	for _, q := range r.huntCalls(0) {
-		if q.Query != dirs {
-			preludes++
-		}
-	}
-	if preludes != 1 {
-		t.Errorf("the prelude was tried %d times, want once", preludes)
-	}
-	if n := value[int64](t, r.db, `SELECT count(*) FROM sync.schema_changes WHERE change = 'prelude_rejected' AND object = 'hunting/dirs'`); n != 1 {
-		t.Errorf("%d records of the rejected prelude, want one", n)
-	}
-	r.vouched(t)
 }
 
 // TestRejectedPreludeAndTooMuch: that the query is too much for one answer when

@@ -26,11 +26,14 @@ type whole struct {
 	parts  bool  // some answers are in sync.hunting_parts, or may be
 	loaded int64 // rows that an earlier pass has read
 
-	timespan bool // the service limits a query by the request's Timespan
+	bare    bool // the query is limited by the request's Timespan alone
+	decided bool // it stays as it is with that
 }
 
 func (h *whole) begin(now time.Time) error {
 	h.stand(now, micro(now))
+	h.bare = h.hunt.query != nil && h.hunt.byTimespan()
+	h.decided = h.bare || h.hunt.query == nil
 	if h.cp.ResumePoint == nil {
 		return nil
 	}
@@ -225,14 +228,14 @@ func (h *whole) slices(ctx context.Context) (int, error) {
 
 func (h *whole) collectQuery(ctx context.Context) (time.Time, error) {
 	text := h.hunt.Query
-	if !h.hunt.byTimespan() {
+	if !h.bare {
 		w := h.span()
 		text = h.hunt.query.Windowed(w.since, w.until)
 	}
 	served, full, err := h.ask(ctx, text)
 	var query *defender.QueryError
-	if errors.As(err, &query) && text != h.hunt.Query && h.timespan {
-		served, full, err = h.ask(ctx, h.hunt.Query) // which limits it, too, where the prelude is what is rejected
+	if errors.As(err, &query) && !h.decided {
+		served, full, err = h.askBare(ctx, err)
 	}
 	switch {
 	case err != nil:
@@ -243,6 +246,16 @@ func (h *whole) collectQuery(ctx context.Context) (time.Time, error) {
 	}
 	h.rows.Keep()
 	return served, nil
+}
+
+// askBare sends the query without the prelude, which the service may be what it
+// calls wrong. If so, that is recorded, and later passes begin without it.
+func (h *whole) askBare(ctx context.Context, rejected error) (served time.Time, full bool, err error) {
+	if served, full, err = h.ask(ctx, h.hunt.Query); err != nil {
+		return served, full, err
+	}
+	h.bare, h.decided = true, true
+	return served, full, h.save(ctx, store.Commit{SchemaChanges: []store.SchemaChange{preludeChange(h.stream, rejected.Error())}})
 }
 
 // ask sends one query whose rows follow those that were kept, and says whether

@@ -286,10 +286,6 @@ func (h *hunting) leaveOut(ctx context.Context, w span, err error) error {
 	return h.save(ctx, c)
 }
 
-// preludeRejected is what sync.schema_changes says of a query that the service
-// takes only as it was written.
-const preludeRejected = "prelude_rejected"
-
 // rejected deals with a query that the service calls wrong. Where it is the
 // prelude, the query goes on without, windowed by Timespan, and that is recorded.
 func (h *hunting) rejected(ctx context.Context, w span, err error) error {
@@ -308,7 +304,7 @@ func (h *hunting) rejected(ctx context.Context, w span, err error) error {
 	}
 	h.bare, h.decided = true, true
 	h.align()
-	return h.save(ctx, store.Commit{SchemaChanges: []store.SchemaChange{h.preludeChange(err.Error())}})
+	return h.save(ctx, store.Commit{SchemaChanges: []store.SchemaChange{preludeChange(h.stream, err.Error())}})
 }
 
 func (h *hunting) explain(err error) error { return explainHunt(h.hunt, err) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"time"
 
 	"defendersync/store"
@@ -20,8 +21,12 @@ func (w *Worker) newHunt(ctx context.Context, e errand) (reading, error) {
 	}
 	rows := w.cfg.Store.NewHuntRows(e.stream.Hunt.spec(e.tenant.ID))
 	if e.stream.Hunt.Mode != ModeEvents {
-		p := &whole{course: c, hunt: e.stream.Hunt, source: e.tenant.Hunter, rows: rows, timespan: e.tenant.Dialect != defender.Older}
-		return p, p.begin(e.run.StartedAt)
+		p := &whole{course: c, hunt: e.stream.Hunt, source: e.tenant.Hunter, rows: rows}
+		if err := p.begin(e.run.StartedAt); err != nil {
+			return p, err
+		}
+		p.decided = p.decided || e.tenant.Dialect == defender.Older // without a prelude nothing limits the query
+		return p, p.recall(ctx, w.cfg.Store)
 	}
 	p := &hunting{course: c, hunt: e.stream.Hunt, source: e.tenant.Hunter, rows: rows}
 	if err := p.begin(e.run.StartedAt); err != nil {
@@ -44,25 +49,39 @@ func (h *hunting) recall(ctx context.Context, s *store.Store) error {
 	if h.decided {
 		return nil
 	}
-	known, err := s.SchemaChanges(ctx, h.cp.TenantID, h.stream.Name)
-	if err != nil {
-		return err
+	var err error
+	if h.bare, err = rejectedBefore(ctx, s, h.cp.TenantID, preludeChange(h.stream, "")); h.bare {
+		h.decided = true
+		h.align()
 	}
-	ours := h.preludeChange("")
-	for _, c := range known {
-		if c.Change == ours.Change && c.Property == ours.Property {
-			h.bare, h.decided = true, true
-			h.align()
-		}
-	}
-	return nil
+	return err
 }
+
+// recall looks up whether the service has rejected the prelude before.
+func (h *whole) recall(ctx context.Context, s *store.Store) (err error) {
+	if h.decided {
+		return nil
+	}
+	h.bare, err = rejectedBefore(ctx, s, h.cp.TenantID, preludeChange(h.stream, ""))
+	h.decided = h.bare
+	return err
+}
+
+// rejectedBefore says whether the change is on record, for whatever reason.
+func rejectedBefore(ctx context.Context, s *store.Store, tenantID string, ours store.SchemaChange) (bool, error) {
+	known, err := s.SchemaChanges(ctx, tenantID, ours.Object)
+	return slices.ContainsFunc(known, func(c store.SchemaChange) bool { return c.Change == ours.Change && c.Property == ours.Property }), err
+}
+
+// preludeRejected is what sync.schema_changes says of a query that the service
+// takes only as it was written.
+const preludeRejected = "prelude_rejected"
 
 // preludeChange is the record of a query that the service takes only as it was
 // written. It is about this text: another one is tried again.
-func (h *hunting) preludeChange(reason string) store.SchemaChange {
-	sum := sha256.Sum256([]byte(h.hunt.Query))
-	return store.SchemaChange{Object: h.stream.Name, Property: "query " + hex.EncodeToString(sum[:8]), Change: preludeRejected, Detail: reason}
+func preludeChange(s Stream, reason string) store.SchemaChange {
+	sum := sha256.Sum256([]byte(s.Hunt.Query))
+	return store.SchemaChange{Object: s.Name, Property: "query " + hex.EncodeToString(sum[:8]), Change: preludeRejected, Detail: reason}
 }
 
 // retain drops what is older than the stream's retention.
