@@ -113,7 +113,7 @@ func TestLateWriterIsFenced(t *testing.T) {
 		"Commit":          commitErr(late.Store.Commit(ctx, c)),
 		"Renew":           late.Renew(ctx, late.lease, ttl),
 		"StartRun":        late.StartRun(ctx, late.lease, store.Run{RunID: run, Stream: "incidents", StartedAt: t0}),
-		"FinishRun":       late.FinishRun(ctx, store.Run{RunID: run, TenantID: tenant, FinishedAt: at(1), Outcome: "complete"}),
+		"FinishRun":       late.FinishRun(ctx, store.Run{RunID: run, TenantID: tenant, FinishedAt: at(1), Outcome: "ok"}),
 		"CompactCoverage": late.CompactCoverage(ctx, late.lease, "incidents", at(100)),
 		"Replay":          replayErr(late.Replay(ctx, store.Replay{Lease: late.lease, ID: run})),
 	} {

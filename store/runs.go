@@ -30,6 +30,26 @@ func (s *Store) StartRun(ctx context.Context, l Lease, r Run) error {
 	return nil
 }
 
+// RecordLocked records a pass that was not made since another worker holds the
+// tenant, with outcome "locked"; r.Error says who. It is not fenced, because
+// whoever calls it has no lease. That is safe: the row is a new one, it is no
+// progress and touches none, and no pass reads it.
+func (s *Store) RecordLocked(ctx context.Context, r Run) error {
+	const record = `
+		INSERT INTO sync.runs (
+			tenant_id, run_id, stream, command, started_at, finished_at, outcome,
+			rows_read, rows_inserted, rows_updated, rows_unchanged, calls, throttled_seconds, error, fence
+		)
+		SELECT l.tenant_id, $2, $3, $4, $5, $6, 'locked', 0, 0, 0, 0, 0, 0, $7, l.fence
+		FROM sync.leases AS l
+		WHERE l.tenant_id = $1`
+	_, err := s.pool.Exec(ctx, record, r.TenantID, r.RunID, r.Stream, r.Command, r.StartedAt, r.FinishedAt, orNull(CleanText(r.Error)))
+	if err != nil {
+		return fmt.Errorf("store: record that %s was locked: %w", r.Stream, err)
+	}
+	return nil
+}
+
 // FinishRun records how a pass ended, on another connection where one is
 // broken: what ended the pass may have been the end of them all, and the pool
 // does not know yet. The error is [ErrFenced] when the run is not running any

@@ -96,7 +96,7 @@ func TestStreamStates(t *testing.T) {
 	c.Coverage = append(c.Coverage, store.Coverage{From: at(10), To: at(12), Verdict: store.Failed})
 	c.Quarantine = []store.Quarantined{{Kind: "alert", Key: "a", Reason: "r"}}
 	w.must(c)
-	for n, outcome := range []string{"incomplete", "failed", "running"} {
+	for n, outcome := range []string{"partial", "failed", "running"} {
 		r := store.Run{RunID: runID(byte(n)), TenantID: tenant, Stream: "incidents", StartedAt: at(n), FinishedAt: at(n + 1), Outcome: outcome}
 		if n == 2 {
 			r.Stream = "alerts"
@@ -122,6 +122,47 @@ func TestStreamStates(t *testing.T) {
 		i.Gaps != 2 || i.GapsTotal != 20*time.Minute || i.Quarantine != 1 {
 		t.Errorf("incidents: %+v, last run %+v", i, i.LastRun)
 	}
+}
+
+// A run that was given up is on record, under the lease in its way, and hides
+// neither how the last real one ended nor what was compared.
+func TestLockedRunHidesNothing(t *testing.T) {
+	ctx, w := t.Context(), newWorker(t)
+	for n, command := range []string{"sync", "reconcile"} {
+		r := store.Run{RunID: runID(byte(n)), TenantID: tenant, Stream: "incidents", Command: command, StartedAt: at(n), FinishedAt: at(n + 1), Outcome: "failed"}
+		if err := w.StartRun(ctx, w.lease, r); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.FinishRun(ctx, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if states, err := w.StreamStates(ctx); err != nil || states[0].Locked != nil {
+		t.Fatalf("%+v, %v", states, err)
+	}
+	for n, stream := range []string{"incidents", "alerts"} {
+		locked := store.Run{RunID: runID(byte(n + 2)), TenantID: tenant, Stream: stream, Command: "reconcile", StartedAt: at(9), FinishedAt: at(10), Error: "somebody\x00"}
+		if err := w.RecordLocked(ctx, locked); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.want(`SELECT r.stream, r.error, l.fence = r.fence FROM sync.runs AS r JOIN sync.leases AS l USING (tenant_id) WHERE outcome = 'locked' ORDER BY 1`,
+		"alerts somebody\uFFFD true", "incidents somebody\uFFFD true")
+	states, err := w.StreamStates(ctx)
+	if err != nil || len(states) != 2 {
+		t.Fatalf("%+v, %v", states, err)
+	}
+	if a := states[0]; a.LastRun != nil || a.LastReconcile != nil || a.Locked == nil {
+		t.Errorf("alerts: %+v", a)
+	}
+	i := states[1]
+	if i.LastRun.RunID != runID(1) || i.LastReconcile.RunID != runID(1) || i.Locked == nil || i.Locked.RunID != runID(2) || i.LastSuccess != nil {
+		t.Errorf("incidents: %+v", i)
+	}
+	if err := w.PruneRuns(ctx, tenant, at(11)); err != nil {
+		t.Fatal(err)
+	}
+	w.want(`SELECT count(*) FROM sync.runs`, "0")
 }
 
 func TestStored(t *testing.T) {

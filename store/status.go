@@ -15,8 +15,9 @@ import (
 type StreamState struct {
 	TenantID, Stream string
 	Checkpoint       Checkpoint // Revision 0 before the first commit
-	LastRun          *Run       // nil before the first
-	LastSuccess      *Run       // the last with outcome "complete" or "incomplete"
+	LastRun          *Run       // the last that was not locked; nil before the first
+	Locked           *Run       // the newest of all, where it was locked; else nil
+	LastSuccess      *Run       // the last with outcome "ok" or "partial"
 	LastReconcile    *Run       // the last that compared the stream with its source and ended; nil before the first
 	Gaps             int        // ranges in sync.gaps
 	GapsTotal        time.Duration
@@ -84,61 +85,41 @@ func (s *Store) StreamStates(ctx context.Context) ([]StreamState, error) {
 	return all, nil
 }
 
-// queueLastRuns sets LastRun, LastSuccess and LastReconcile of every stream.
+// queueLastRuns sets LastRun, Locked, LastSuccess and LastReconcile of every stream.
 func queueLastRuns(b *pgx.Batch, of func(tenantID, stream string) *StreamState) {
+	// Of each stream the newest run with one of the outcomes $1, and of $2 alone
+	// where that is not NULL.
 	const last = `
 		SELECT r.run_id, r.tenant_id, r.stream, r.command, r.started_at, r.finished_at, r.outcome, r.rows_read, r.rows_inserted,
 			r.rows_updated, r.rows_unchanged, r.calls, r.throttled_seconds, coalesce(r.error, ''), coalesce(r.warning, '')
-		FROM (SELECT DISTINCT tenant_id, stream FROM sync.runs) AS s
+		FROM (SELECT DISTINCT tenant_id, stream FROM sync.runs WHERE $2::text IS NULL OR command = $2) AS s
 		CROSS JOIN LATERAL (
 			SELECT *
 			FROM sync.runs AS r
-			WHERE r.tenant_id = s.tenant_id AND r.stream = s.stream
+			WHERE r.tenant_id = s.tenant_id AND r.stream = s.stream AND r.outcome = ANY ($1) AND ($2::text IS NULL OR r.command = $2)
 			ORDER BY r.started_at DESC, r.run_id DESC
 			LIMIT 1
 		) AS r`
-	const success = `
-		SELECT r.run_id, r.tenant_id, r.stream, r.command, r.started_at, r.finished_at, r.outcome, r.rows_read, r.rows_inserted,
-			r.rows_updated, r.rows_unchanged, r.calls, r.throttled_seconds, coalesce(r.error, ''), coalesce(r.warning, '')
-		FROM (SELECT DISTINCT tenant_id, stream FROM sync.runs) AS s
-		CROSS JOIN LATERAL (
-			SELECT *
-			FROM sync.runs AS r
-			WHERE r.tenant_id = s.tenant_id AND r.stream = s.stream AND r.outcome IN ('complete', 'incomplete')
-			ORDER BY r.started_at DESC, r.run_id DESC
-			LIMIT 1
-		) AS r`
-	const reconcile = `
-		SELECT r.run_id, r.tenant_id, r.stream, r.command, r.started_at, r.finished_at, r.outcome, r.rows_read, r.rows_inserted,
-			r.rows_updated, r.rows_unchanged, r.calls, r.throttled_seconds, coalesce(r.error, ''), coalesce(r.warning, '')
-		FROM (SELECT DISTINCT tenant_id, stream FROM sync.runs WHERE command = 'reconcile') AS s
-		CROSS JOIN LATERAL (
-			SELECT *
-			FROM sync.runs AS r
-			WHERE r.tenant_id = s.tenant_id AND r.stream = s.stream AND r.command = 'reconcile' AND r.outcome <> 'running'
-			ORDER BY r.started_at DESC, r.run_id DESC
-			LIMIT 1
-		) AS r`
-	queueEach(b, reconcile, func(row pgx.Rows) error {
-		r, err := scanRun(row)
-		of(r.TenantID, r.Stream).LastReconcile = &r
-		return err
-	})
-	queueEach(b, last, func(row pgx.Rows) error {
-		r, err := scanRun(row)
-		of(r.TenantID, r.Stream).LastRun = &r
-		return err
-	})
-	queueEach(b, success, func(row pgx.Rows) error {
-		r, err := scanRun(row)
-		of(r.TenantID, r.Stream).LastSuccess = &r
-		return err
-	})
+	each := func(set func(*StreamState, *Run), command any, outcomes ...string) {
+		queueEach(b, last, func(row pgx.Rows) error {
+			r, err := scanRun(row)
+			set(of(r.TenantID, r.Stream), &r)
+			return err
+		}, outcomes, command)
+	}
+	each(func(s *StreamState, r *Run) { s.LastSuccess = r }, nil, "ok", "partial")
+	each(func(s *StreamState, r *Run) { s.LastReconcile = r }, "reconcile", "ok", "partial", "failed", "interrupted")
+	each(func(s *StreamState, r *Run) { s.LastRun = r }, nil, "running", "ok", "partial", "failed", "interrupted")
+	each(func(s *StreamState, r *Run) {
+		if r.Outcome == "locked" {
+			s.Locked = r
+		}
+	}, nil, "running", "ok", "partial", "failed", "interrupted", "locked")
 }
 
 // queueEach runs a query and calls f for each row.
-func queueEach(b *pgx.Batch, sql string, f func(pgx.Rows) error) {
-	b.Queue(sql).Query(func(rows pgx.Rows) error {
+func queueEach(b *pgx.Batch, sql string, f func(pgx.Rows) error, args ...any) {
+	b.Queue(sql, args...).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			if err := f(rows); err != nil {
 				return err

@@ -117,7 +117,7 @@ type Run struct {
 	Command    string // "run", "sync", "demo", ...
 	StartedAt  time.Time
 	FinishedAt time.Time // zero while it runs
-	Outcome    string    // "running", "complete", "incomplete", "failed", "interrupted"
+	Outcome    string    // "running", "ok", "partial", "failed", "interrupted", "locked"
 	RowsRead   int64
 	Counts
 	Calls            int64

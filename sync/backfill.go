@@ -44,9 +44,10 @@ func (w *Worker) backfill(ctx context.Context, t *tenantState, s Stream, r Backf
 			return failed(ctx, result, err)
 		}
 	}
+	began := micro(w.cfg.Now())
 	ctx, lease, release, err := w.await(ctx, t)
 	if err != nil {
-		return failed(ctx, result, err)
+		return w.refused(ctx, errand{tenant: t, stream: s, run: store.Run{StartedAt: began}}, err)
 	}
 	defer release()
 	return w.recorded(ctx, errand{lease: lease, tenant: t, stream: s}, func(ctx context.Context, e errand, result *Result) error {

@@ -24,7 +24,7 @@ func TestBackfillMovesTheStartBack(t *testing.T) {
 		sent := len(r.sim.Requests())
 		from := r.clock.Now().Add(-29 * 24 * time.Hour)
 		res := r.worker.Backfill(t.Context(), defsync.BackfillRequest{Stream: "hunting/alert_evidence", From: from, To: r.clock.Now(), NewestFirst: newest, Parallel: 1})
-		if res[0].Outcome != defsync.OutcomeComplete || res[0].Inserted == 0 {
+		if res[0].Outcome != defsync.OutcomeOK || res[0].Inserted == 0 {
 			t.Fatalf("the backfill ended %+v", res[0])
 		}
 		var began []time.Time
@@ -71,7 +71,7 @@ func TestBackfillSaysWhatIsOutOfReach(t *testing.T) {
 	r := newHuntRig(t, huntOptions{tables: filled(8, 100), hunts: threeHunts()[:1]})
 	now := r.clock.Now()
 	res := r.worker.Backfill(t.Context(), defsync.BackfillRequest{Stream: "hunting/device_process_events", From: now.Add(-60 * 24 * time.Hour), To: now})[0]
-	if res.Outcome != defsync.OutcomeComplete || !strings.Contains(res.Warning, "30 days of the range are older") {
+	if res.Outcome != defsync.OutcomeOK || !strings.Contains(res.Warning, "30 days of the range are older") {
 		t.Errorf("the backfill ended %+v", res)
 	}
 	r.huntEqualsSource(t)
@@ -99,7 +99,7 @@ func TestBackfillByTimespan(t *testing.T) {
 	r.clock.advance(345678 * time.Microsecond)
 	now := r.clock.Now()
 	res := r.worker.Backfill(t.Context(), defsync.BackfillRequest{Stream: "hunting/dirs", From: now.Add(-10 * 24 * time.Hour), To: now})[0]
-	if res.Outcome != defsync.OutcomeComplete || res.Inserted != 200 {
+	if res.Outcome != defsync.OutcomeOK || res.Inserted != 200 {
 		t.Errorf("the backfill ended %+v", res)
 	}
 	r.vouched(t)
@@ -139,7 +139,7 @@ func TestBackfillClockAhead(t *testing.T) {
 		r.clock = &clock{now: served.Add(3 * time.Hour)} // the worker's, not the service's
 		w := r.newWorker(t, r.openStore(t), "ahead")
 		res := w.Backfill(t.Context(), defsync.BackfillRequest{Stream: "hunting/device_process_events", From: served.Add(-24 * time.Hour), To: r.clock.Now()})[0]
-		if res.Outcome != defsync.OutcomeIncomplete {
+		if res.Outcome != defsync.OutcomePartial {
 			t.Errorf("the backfill ended %+v", res)
 		}
 		if to := value[time.Time](t, r.db, `SELECT max(to_time) FROM sync.coverage WHERE verdict = 'complete'`); to.After(served.Add(-2 * time.Minute)) {
@@ -182,7 +182,7 @@ func TestIncidentsAreBackfilledAndCompared(t *testing.T) {
 			t.Errorf("the plan of %s is %+v", stream, plan)
 		}
 		res := r.worker.Backfill(t.Context(), defsync.BackfillRequest{Stream: stream, From: now.Add(-170 * 24 * time.Hour), To: now})[0]
-		if res.Outcome != defsync.OutcomeComplete {
+		if res.Outcome != defsync.OutcomeOK {
 			t.Fatalf("the backfill of %s ended %+v", stream, res)
 		}
 	}

@@ -75,7 +75,7 @@ func TestBadRecords(t *testing.T) {
 			r.sim.Add(listOf(d), at, bad[b.name])
 		}
 		for _, res := range r.worker.Sync(t.Context(), "", nil) {
-			if want := defsync.OutcomeIncomplete; res.Stream == defsync.IncidentsStream && res.Outcome != want {
+			if want := defsync.OutcomePartial; res.Stream == defsync.IncidentsStream && res.Outcome != want {
 				t.Errorf("%s ended %s: %v", res.Stream, res.Outcome, res.Err)
 			}
 		}
@@ -173,7 +173,7 @@ func TestPartialAnswer(t *testing.T) {
 		r := newRig(t, rigOptions{dialect: d, world: defendersim.WorldOptions{Seed: 24, Incidents: 120}})
 		r.sim.Inject(defendersim.Fault{Kind: defendersim.FaultPartial, Endpoint: listOf(d), Skip: 1, Times: 1})
 		res := r.worker.Sync(t.Context(), "", []string{defsync.IncidentsStream})[0]
-		if res.Outcome != defsync.OutcomeIncomplete || res.Gaps == 0 || res.Err != nil {
+		if res.Outcome != defsync.OutcomePartial || res.Gaps == 0 || res.Err != nil {
 			t.Errorf("the pass ended %s with %d gaps: %v", res.Outcome, res.Gaps, res.Err)
 		}
 		r.vouched(t)

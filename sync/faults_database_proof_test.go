@@ -117,7 +117,7 @@ func (r *rig) recover(t testing.TB, w *defsync.Worker, before func()) (failed in
 		}
 		complete := true
 		for _, res := range w.Sync(t.Context(), "", nil) {
-			if res.Outcome == defsync.OutcomeComplete {
+			if res.Outcome == defsync.OutcomeOK {
 				continue
 			}
 			complete = false
@@ -300,7 +300,7 @@ func stopInPasses(t *testing.T, start func() *pglocal.Server, server *pglocal.Se
 			case res.Outcome == defsync.OutcomeFailed && res.Err != nil:
 				complete = false
 				failed++
-			case res.Outcome != defsync.OutcomeComplete:
+			case res.Outcome != defsync.OutcomeOK:
 				t.Fatalf("%s ended %s: %v", res.Stream, res.Outcome, res.Err)
 			}
 		}
@@ -336,7 +336,7 @@ func stopUnderRun(t *testing.T, start func() *pglocal.Server, server *pglocal.Se
 		r.worker.Run(ctx)
 	}()
 	passes := func() int64 {
-		return value[int64](t, r.openPool(t), `SELECT count(*) FROM sync.runs WHERE outcome = 'complete' AND stream = 'incidents'`)
+		return value[int64](t, r.openPool(t), `SELECT count(*) FROM sync.runs WHERE outcome = 'ok' AND stream = 'incidents'`)
 	}
 	for _, crash := range []bool{false, true} {
 		for before := passes(); passes() < before+2; {

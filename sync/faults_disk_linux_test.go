@@ -79,7 +79,7 @@ func TestDiskFull(t *testing.T) {
 	full = func() { free = fillDisk(t, disk, 64<<10) }
 	failed := 0
 	for _, res := range r.worker.Sync(t.Context(), "", nil) {
-		if res.Outcome != defsync.OutcomeComplete {
+		if res.Outcome != defsync.OutcomeOK {
 			failed++
 			if res.Outcome != defsync.OutcomeFailed || res.Err == nil {
 				t.Errorf("%s ended %s: %v", res.Stream, res.Outcome, res.Err)

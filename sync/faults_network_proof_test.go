@@ -99,8 +99,8 @@ func (r *rig) flagged(t testing.TB, w *defsync.Worker) {
 	for _, res := range w.Sync(t.Context(), "", nil) {
 		switch {
 		case res.Outcome == defsync.OutcomeFailed && res.Err != nil:
-		case res.Outcome == defsync.OutcomeIncomplete && res.Gaps+res.Quarantined > 0:
-		case res.Outcome == defsync.OutcomeComplete && len(r.opt.hunts) > 0: // by narrower windows
+		case res.Outcome == defsync.OutcomePartial && res.Gaps+res.Quarantined > 0:
+		case res.Outcome == defsync.OutcomeOK && len(r.opt.hunts) > 0: // by narrower windows
 		default:
 			t.Errorf("%s ended %s with %d gaps: %v", res.Stream, res.Outcome, res.Gaps, res.Err)
 		}

@@ -68,7 +68,7 @@ func cutEverywhere(t *testing.T, r *rig, landed bool) {
 			switch {
 			case res.Outcome == defsync.OutcomeFailed && res.Err != nil:
 				failed++
-			case res.Outcome != defsync.OutcomeComplete:
+			case res.Outcome != defsync.OutcomeOK:
 				t.Fatalf("cut at write %d: %s ended %s: %v", n, res.Stream, res.Outcome, res.Err)
 			}
 		}

@@ -48,7 +48,7 @@ func TestHelperHunt(t *testing.T) {
 	pass := func(want int64) time.Duration {
 		began := time.Now()
 		for _, res := range w.Sync(t.Context(), "", nil) {
-			if res.Outcome != defsync.OutcomeComplete || res.Read != benchHuntRows || res.Inserted != want {
+			if res.Outcome != defsync.OutcomeOK || res.Read != benchHuntRows || res.Inserted != want {
 				t.Fatalf("%+v", res)
 			}
 		}

@@ -64,7 +64,7 @@ func TestCrowdOverTheEdge(t *testing.T) {
 	}
 	off()
 	r.clock.advance(31 * 24 * time.Hour)
-	if res := r.worker.Sync(t.Context(), "", nil)[0]; res.Outcome != defsync.OutcomeIncomplete {
+	if res := r.worker.Sync(t.Context(), "", nil)[0]; res.Outcome != defsync.OutcomePartial {
 		t.Errorf("the pass ended %+v", res)
 	}
 	if v := value[string](t, r.db, `SELECT verdict FROM sync.coverage WHERE from_time <= '`+at.Format(time.RFC3339)+`' AND to_time > '`+at.Format(time.RFC3339)+`'`); v != "failed" {
@@ -90,7 +90,7 @@ func TestPartialSlice(t *testing.T) {
 	eachDialect(t, func(t *testing.T, d defender.Dialect) {
 		r := newHuntRig(t, huntOptions{rigOptions: rigOptions{dialect: d}, tables: crowdOf(300, newClock().Now().Add(-3*time.Hour)), hunts: threeHunts()[:1], cap: 100})
 		r.sim.Inject(defendersim.Fault{Kind: defendersim.FaultPartial, Endpoint: endpointOf(d), Times: 1, Query: isSlice})
-		if res := r.worker.Sync(t.Context(), "", nil)[0]; res.Outcome != defsync.OutcomeIncomplete || res.Gaps != 1 {
+		if res := r.worker.Sync(t.Context(), "", nil)[0]; res.Outcome != defsync.OutcomePartial || res.Gaps != 1 {
 			t.Errorf("the pass ended %+v", res)
 		}
 		r.sync(t)

@@ -85,7 +85,7 @@ func TestBadWindowIsFlagged(t *testing.T) {
 	bad := newClock().Now().Add(-5 * 24 * time.Hour).Truncate(time.Hour).Add(time.Microsecond)
 	off := r.sim.Inject(defendersim.Fault{Kind: defendersim.FaultStatus, Endpoint: defendersim.Hunting, Status: 500, Match: holds(bad)})
 	results := r.worker.Sync(t.Context(), "", nil)
-	if results[0].Outcome != defsync.OutcomeIncomplete || results[0].Gaps != 1 {
+	if results[0].Outcome != defsync.OutcomePartial || results[0].Gaps != 1 {
 		t.Fatalf("the pass ended %+v", results[0])
 	}
 	gaps := query[struct{ From, To time.Time }](t, r.db, `SELECT from_time, to_time FROM sync.gaps`)
@@ -124,7 +124,7 @@ func TestAnswersThatBreakOff(t *testing.T) {
 func TestPartialHuntIsNotComplete(t *testing.T) {
 	r := newHuntRig(t, huntOptions{tables: manyProcesses(50), hunts: threeHunts()[:1], cap: 1000})
 	off := r.sim.Inject(defendersim.Fault{Kind: defendersim.FaultPartial, Endpoint: defendersim.Hunting, Match: fetches})
-	if res := r.worker.Sync(t.Context(), "", nil)[0]; res.Outcome != defsync.OutcomeIncomplete || res.Gaps == 0 {
+	if res := r.worker.Sync(t.Context(), "", nil)[0]; res.Outcome != defsync.OutcomePartial || res.Gaps == 0 {
 		t.Errorf("the pass ended %+v", res)
 	}
 	off()
@@ -157,7 +157,7 @@ func TestBeyondTheEdgeIsFlagged(t *testing.T) {
 		left := r.clock.Now().Add(-2 * time.Minute)
 		r.clock.advance(45 * 24 * time.Hour)
 		res := r.worker.Sync(t.Context(), "", nil)[0]
-		if res.Outcome != defsync.OutcomeIncomplete || res.Gaps != 1 {
+		if res.Outcome != defsync.OutcomePartial || res.Gaps != 1 {
 			t.Fatalf("the pass ended %+v", res)
 		}
 		gap := query[struct {
@@ -179,7 +179,7 @@ func TestMissingTableIsNamed(t *testing.T) {
 	if err := results[0].Err; err == nil || !strings.Contains(err.Error(), "the tenant has no table EmailEvents") {
 		t.Errorf("the error is %v", err)
 	}
-	if results[1].Outcome != defsync.OutcomeComplete {
+	if results[1].Outcome != defsync.OutcomeOK {
 		t.Errorf("the other stream ended %s: %v", results[1].Outcome, results[1].Err)
 	}
 }

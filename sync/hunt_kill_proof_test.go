@@ -40,7 +40,7 @@ func TestHelperBackfill(t *testing.T) {
 	r, job := rigOf(t, text)
 	w := r.newWorker(t, r.openStore(t), fmt.Sprintf("process %d", os.Getpid()))
 	for _, res := range w.Backfill(t.Context(), defsync.BackfillRequest{Stream: defsync.HuntingStream(job.Table), From: job.From, To: job.To, Parallel: job.Parallel}) {
-		if res.Outcome != defsync.OutcomeComplete {
+		if res.Outcome != defsync.OutcomeOK {
 			t.Fatalf("%s ended %s: %v", res.Stream, res.Outcome, res.Err)
 		}
 	}
@@ -149,7 +149,7 @@ func (r *rig) backfill(t testing.TB, parallel int) defsync.Result {
 	now := r.clock.Now()
 	res := r.worker.Backfill(t.Context(), defsync.BackfillRequest{Stream: defsync.HuntingStream(r.opt.hunts[0].Name),
 		From: now.Add(-29 * 24 * time.Hour), To: now, Parallel: parallel})
-	if len(res) != 1 || res[0].Outcome != defsync.OutcomeComplete {
+	if len(res) != 1 || res[0].Outcome != defsync.OutcomeOK {
 		t.Fatalf("the backfill ended %+v", res)
 	}
 	return res[0]

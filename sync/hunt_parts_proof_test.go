@@ -48,7 +48,7 @@ func TestHelperSnapshot(t *testing.T) {
 	r, _ := rigOf(t, text)
 	w := r.newWorker(t, r.openStore(t), fmt.Sprintf("process %d", os.Getpid()))
 	for _, res := range w.Sync(t.Context(), "", nil) {
-		if res.Outcome != defsync.OutcomeComplete {
+		if res.Outcome != defsync.OutcomeOK {
 			t.Fatalf("%s ended %s: %v", res.Stream, res.Outcome, res.Err)
 		}
 	}

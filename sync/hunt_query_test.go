@@ -133,7 +133,7 @@ func TestFullSecondOfAQueryIsFlagged(t *testing.T) {
 	}
 	r := newHuntRig(t, huntOptions{tables: tables, hunts: []defsync.Hunt{{Name: "dirs", Query: dirs}}, cap: 100})
 	res := r.worker.Sync(t.Context(), "", nil)[0]
-	if res.Outcome != defsync.OutcomeIncomplete || res.Gaps != 1 {
+	if res.Outcome != defsync.OutcomePartial || res.Gaps != 1 {
 		t.Errorf("the pass ended %+v", res)
 	}
 	if n := value[int64](t, r.db, `SELECT count(*) FROM hunting.dirs`); n != 150 {
@@ -361,7 +361,7 @@ func TestQueryAboutThePresent(t *testing.T) {
 		}
 		r.clock.advance(3 * 24 * time.Hour)
 		res := r.worker.Sync(t.Context(), "", nil)[0]
-		if res.Outcome != defsync.OutcomeIncomplete || res.Gaps != 1 {
+		if res.Outcome != defsync.OutcomePartial || res.Gaps != 1 {
 			t.Fatalf("the pass ended %+v", res)
 		}
 		gap := query[struct {

@@ -54,7 +54,7 @@ func TestBadStretchIsPassed(t *testing.T) {
 		bad := newClock().Now().Add(-5 * 24 * time.Hour)
 		off := r.sim.Inject(defendersim.Fault{Kind: defendersim.FaultStatus, Endpoint: defendersim.Hunting, Status: status, Match: overlapping(bad, bad.Add(time.Hour))})
 		res, made := r.passes(t, 40)
-		if res.Outcome != defsync.OutcomeIncomplete || r.sim.Calls() > 300 {
+		if res.Outcome != defsync.OutcomePartial || r.sim.Calls() > 300 {
 			t.Errorf("%d: after %d passes and %d requests it ended %+v", status, made, r.sim.Calls(), res)
 		}
 		flagged := value[float64](t, r.db, `SELECT extract(epoch FROM sum(to_time - from_time))::float8 FROM sync.gaps`)
@@ -67,7 +67,7 @@ func TestBadStretchIsPassed(t *testing.T) {
 		for range 10 { // each heals some of the gaps
 			res = r.worker.Sync(t.Context(), "", nil)[0]
 		}
-		if res.Outcome != defsync.OutcomeComplete {
+		if res.Outcome != defsync.OutcomeOK {
 			t.Errorf("%d: when the service has mended it ended %+v", status, res)
 		}
 		r.huntEqualsSource(t)
@@ -85,7 +85,7 @@ func TestBadCrowdIsPassed(t *testing.T) {
 		f.Kind, f.Endpoint, f.Query = defendersim.FaultStatus, defendersim.Hunting, isSlice
 		off := r.sim.Inject(f)
 		res, made := r.passes(t, 10)
-		if res.Outcome != defsync.OutcomeIncomplete || res.Gaps != 1 || r.sim.Calls() > 80 {
+		if res.Outcome != defsync.OutcomePartial || res.Gaps != 1 || r.sim.Calls() > 80 {
 			t.Errorf("one that %s: after %d passes and %d requests it ended %+v", name, made, r.sim.Calls(), res)
 		}
 		off()

@@ -35,7 +35,7 @@ func TestHelperWorker(t *testing.T) {
 		opt: rigOptions{dialect: defender.Dialect(f[6])}}
 	w := r.newWorker(t, r.openStore(t), fmt.Sprintf("process %d", os.Getpid()))
 	for _, res := range w.Sync(t.Context(), "", []string{f[7]}) {
-		if res.Outcome != defsync.OutcomeComplete {
+		if res.Outcome != defsync.OutcomeOK {
 			t.Fatalf("%s ended %s: %v", res.Stream, res.Outcome, res.Err)
 		}
 	}
@@ -215,7 +215,7 @@ func TestDeadWorkersTenantIsTakenOver(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for _, res := range r.worker.Sync(ctx, "", nil) {
-		if res.Outcome != defsync.OutcomeComplete {
+		if res.Outcome != defsync.OutcomeOK {
 			t.Errorf("%s ended %s: %v", res.Stream, res.Outcome, res.Err)
 		}
 	}

@@ -41,7 +41,7 @@ func TestTwoWorkersShareATenant(t *testing.T) {
 	if most := int64(long/time.Second) + 2; passes > most || passes < 3 {
 		t.Errorf("%d passes of incidents in %s, want one a second and no more than %d", passes, long, most)
 	}
-	if n := value[int64](t, r.db, `SELECT count(*) FROM sync.runs WHERE outcome NOT IN ('complete', 'interrupted')`); n != 0 {
+	if n := value[int64](t, r.db, `SELECT count(*) FROM sync.runs WHERE outcome NOT IN ('ok', 'interrupted')`); n != 0 {
 		t.Errorf("%d passes failed", n)
 	}
 	r.world.Freeze()
@@ -73,7 +73,7 @@ func TestPausedWorkerCannotWrite(t *testing.T) {
 	r = newRig(t, opt)
 	results := r.worker.Sync(t.Context(), "", nil)
 	for _, res := range results {
-		if !errors.Is(res.Err, store.ErrFenced) || res.Outcome != defsync.OutcomeFailed {
+		if !errors.Is(res.Err, store.ErrFenced) || res.Outcome != defsync.OutcomeInterrupted {
 			t.Errorf("%s ended %s: %v, want it fenced", res.Stream, res.Outcome, res.Err)
 		}
 	}
@@ -88,7 +88,7 @@ func TestPausedWorkerCannotWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, res := range r.newWorker(t, r.openStore(t), "third").Sync(t.Context(), "", nil) {
-		if res.Outcome != defsync.OutcomeComplete {
+		if res.Outcome != defsync.OutcomeOK {
 			t.Errorf("%s ended %s: %v", res.Stream, res.Outcome, res.Err)
 		}
 	}

@@ -72,7 +72,7 @@ func liveAndFreeze(t *testing.T, opt rigOptions) {
 	r.world.Freeze()
 	r.clock.advance(5 * time.Minute)
 	for _, res := range r.worker.Sync(t.Context(), "", nil) {
-		if res.Outcome != defsync.OutcomeComplete {
+		if res.Outcome != defsync.OutcomeOK {
 			t.Errorf("%s ended %s: %v, %d gaps", res.Stream, res.Outcome, res.Err, res.Gaps)
 		}
 	}

@@ -93,7 +93,7 @@ func TestPoisonedAlerts(t *testing.T) {
 			t.Parallel()
 			r, ids := poisonRig(t, rigOptions{world: defendersim.WorldOptions{Seed: 13, Incidents: 150, Tie: 9}}, true, victims)
 			for _, res := range r.worker.Sync(t.Context(), "", nil) {
-				if incomplete := res.Outcome == defsync.OutcomeIncomplete; res.Err != nil || incomplete != (res.Stream == defsync.IncidentsStream) {
+				if incomplete := res.Outcome == defsync.OutcomePartial; res.Err != nil || incomplete != (res.Stream == defsync.IncidentsStream) {
 					t.Errorf("%s ended %s: %v", res.Stream, res.Outcome, res.Err)
 				}
 			}
@@ -150,7 +150,7 @@ func TestPoisonOnOlderAPI(t *testing.T) {
 			opt := rigOptions{dialect: defender.Older, world: defendersim.WorldOptions{Seed: 14, Incidents: 150, Tie: 9}}
 			r, ids := poisonRig(t, opt, false, victims)
 			for _, res := range r.worker.Sync(t.Context(), "", nil) {
-				if res.Outcome != defsync.OutcomeIncomplete {
+				if res.Outcome != defsync.OutcomePartial {
 					t.Errorf("%s ended %s: %v", res.Stream, res.Outcome, res.Err)
 				}
 			}

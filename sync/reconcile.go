@@ -55,7 +55,12 @@ const mutableDays = 3
 func (w *Worker) Reconcile(ctx context.Context, r ReconcileRequest) []Reconciled {
 	var all []Reconciled
 	w.each(r.Tenant, r.Streams, func(t *tenantState, s Stream) {
-		all = append(all, w.reconcile(ctx, t, s, r))
+		began := micro(w.cfg.Now())
+		out := w.reconcile(ctx, t, s, r)
+		if errors.Is(out.Err, store.ErrLeaseHeld) {
+			w.refused(ctx, errand{tenant: t, stream: s, run: store.Run{StartedAt: began, Command: "reconcile"}}, out.Err)
+		}
+		all = append(all, out)
 	})
 	return all
 }

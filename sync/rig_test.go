@@ -52,6 +52,7 @@ type rig struct {
 	app    defendersim.Config
 	db     *pgxpool.Pool
 	store  *store.Store
+	tenant defsync.Tenant // as the newest worker has it
 	worker *defsync.Worker
 	opt    rigOptions
 }
@@ -158,6 +159,7 @@ func (r *rig) newWorker(t testing.TB, s *store.Store, owner string) *defsync.Wor
 		tenant.Streams = append(tenant.Streams, defsync.Stream{Name: name, Schedule: schedule,
 			Start: defsync.Start{Age: time.Duration(cmp.Or(opt.start, 180)) * 24 * time.Hour}, Overlap: opt.overlap, Settle: 2 * time.Minute})
 	}
+	r.tenant = tenant
 	w, err := defsync.NewWorker(defsync.WorkerConfig{Store: s, Tenants: []defsync.Tenant{tenant},
 		Owner: owner, Command: "sync", Now: r.clock.Now})
 	if err != nil {
@@ -197,9 +199,19 @@ func (r *rig) sync(t testing.TB) []defsync.Result {
 	t.Helper()
 	results := r.worker.Sync(t.Context(), "", nil)
 	for _, res := range results {
-		if res.Outcome != defsync.OutcomeComplete {
+		if res.Outcome != defsync.OutcomeOK {
 			t.Fatalf("%s ended %s: %v", res.Stream, res.Outcome, res.Err)
 		}
 	}
 	return results
+}
+
+// status is what `status --json` says of each stream at the rig's time.
+func (r *rig) status(t testing.TB) []defsync.StreamStatus {
+	t.Helper()
+	status, err := defsync.ReadStatus(t.Context(), r.store, []defsync.Tenant{r.tenant}, nil, r.clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status.Tenants[0].Streams
 }

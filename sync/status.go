@@ -61,13 +61,14 @@ type StreamStatus struct {
 	Rows            int64       `json:"rows"`    // incidents or alerts of the tenant in the database, whichever stream brought them
 	Gaps            []GapStatus `json:"gaps"`
 	Quarantine      int         `json:"quarantine"`
-	LastRun         *RunStatus  `json:"last_run"`
+	LastRun         *RunStatus  `json:"last_run"` // one that was locked read nothing, and does not hide how the last real one ended
 	NextRun         *time.Time  `json:"next_run"`
 
 	Mode          string     `json:"mode,omitempty"`           // of a hunting stream
 	Reconciled    *RunStatus `json:"reconciled"`               // the last comparison with the source; null before the first
 	ExpiringHours float64    `json:"expiring_hours,omitempty"` // of hunting, not read yet, that the service keeps for three days more at most
 	NextReconcile *time.Time `json:"next_reconcile,omitempty"`
+	Locked        *RunStatus `json:"locked,omitempty"` // the newest run, where it was given up because another worker held the tenant
 }
 
 // GapStatus is one range of sync.gaps.
@@ -218,7 +219,7 @@ func (r *statusReader) stream(ctx context.Context, tenantID string, stream Strea
 		return st, nil
 	}
 	state := r.states[i]
-	st.LastRun, st.Reconciled, st.Quarantine = runStatus(state.LastRun), runStatus(state.LastReconcile), state.Quarantine
+	st.LastRun, st.Reconciled, st.Locked, st.Quarantine = runStatus(state.LastRun), runStatus(state.LastReconcile), runStatus(state.Locked), state.Quarantine
 	if cp := state.Checkpoint; cp.Revision > 0 {
 		lag := r.now.Sub(cp.Watermark).Seconds()
 		st.Start, st.Watermark, st.LagSeconds = &cp.StartTime, &cp.Watermark, &lag

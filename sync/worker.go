@@ -134,10 +134,11 @@ func (w *Worker) seed(ctx context.Context, t Tenant, of callsOf) error {
 type Outcome string
 
 const (
-	OutcomeComplete    Outcome = "complete"
-	OutcomeIncomplete  Outcome = "incomplete" // up to date, but something is in sync.gaps or sync.quarantine
+	OutcomeOK          Outcome = "ok"
+	OutcomePartial     Outcome = "partial" // up to date, but something is in sync.gaps or sync.quarantine
 	OutcomeFailed      Outcome = "failed"
 	OutcomeInterrupted Outcome = "interrupted"
+	OutcomeLocked      Outcome = "locked" // not made: another worker holds the tenant
 )
 
 // Result is what one pass of one stream did.
@@ -197,11 +198,12 @@ func (w *Worker) syncTenant(ctx context.Context, t *tenantState, names []string)
 	if len(chosen) == 0 {
 		return nil
 	}
+	began := micro(w.cfg.Now())
 	ctx, lease, release, err := w.await(ctx, t)
 	var results []Result
 	if err != nil {
 		for _, s := range chosen {
-			results = append(results, failed(ctx, Result{Tenant: t.Name, Stream: s.Name}, err))
+			results = append(results, w.refused(ctx, errand{tenant: t, stream: s, run: store.Run{StartedAt: began}}, err))
 		}
 		return results
 	}
@@ -253,6 +255,34 @@ func failed(ctx context.Context, r Result, err error) Result {
 	case ctx.Err() != nil:
 		r.Outcome = OutcomeInterrupted
 	}
+	switch {
+	case errors.Is(r.Err, store.ErrLeaseHeld):
+		r.Outcome = OutcomeLocked
+	case errors.Is(r.Err, store.ErrFenced):
+		r.Outcome = OutcomeInterrupted // as whoever took the tenant has recorded it
+	}
+	return r
+}
+
+// refused is the result of an errand that could not be begun, since the lease
+// was not to be had. What gave up because another worker has the tenant is put
+// on record, with the time from e.run: else a schedule of one-shot commands that
+// all give up would leave nothing to find.
+func (w *Worker) refused(ctx context.Context, e errand, err error) Result {
+	r := failed(ctx, Result{Tenant: e.tenant.Name, Stream: e.stream.Name}, err)
+	if r.Outcome != OutcomeLocked {
+		return r
+	}
+	run := store.Run{RunID: newRunID(), TenantID: e.tenant.ID, Stream: e.stream.Name, Command: cmp.Or(e.run.Command, w.cfg.Command),
+		StartedAt: e.run.StartedAt, FinishedAt: micro(w.cfg.Now()), Error: err.Error()}
+	var held *store.HeldError
+	if errors.As(err, &held) {
+		run.Error = held.Error()
+	}
+	if err := w.cfg.Store.RecordLocked(ctx, run); err != nil {
+		w.logOf(e).Error("the run that gave up could not be recorded", "err", err)
+	}
+	w.log(r, w.logOf(e))
 	return r
 }
 
@@ -394,9 +424,9 @@ func (w *Worker) settle(ctx context.Context, e errand, r Result) Result {
 	if err != nil {
 		return failed(ctx, r, err)
 	}
-	r.Gaps, r.Quarantined, r.Outcome = len(gaps), len(quarantined), OutcomeComplete
+	r.Gaps, r.Quarantined, r.Outcome = len(gaps), len(quarantined), OutcomeOK
 	if r.Gaps > 0 || r.Quarantined > 0 {
-		r.Outcome = OutcomeIncomplete
+		r.Outcome = OutcomePartial
 	}
 	now := w.cfg.Now()
 	if err := w.cfg.Store.CompactCoverage(ctx, e.lease, stream, micro(now.Add(-coverageDetail))); err != nil {
@@ -428,12 +458,14 @@ func (w *Worker) log(r Result, log *slog.Logger) {
 	log = log.With("read", r.Read, "inserted", r.Inserted, "updated", r.Updated, "unchanged", r.Unchanged,
 		"calls", r.Calls, "elapsed", r.Elapsed.Round(time.Millisecond))
 	switch r.Outcome {
-	case OutcomeComplete:
+	case OutcomeOK:
 		log.Info("pass complete")
-	case OutcomeIncomplete:
+	case OutcomePartial:
 		log.Warn("pass done, but not complete: see sync.gaps and sync.quarantine", "gaps", r.Gaps, "quarantined", r.Quarantined)
 	case OutcomeInterrupted:
-		log.Info("pass interrupted; the next one resumes")
+		log.Info("pass interrupted; the next one resumes", "err", r.Err)
+	case OutcomeLocked:
+		log.Warn("pass not made: another worker holds the tenant", "err", r.Err)
 	default:
 		log.Error("pass failed; the next one resumes", "err", r.Err)
 	}

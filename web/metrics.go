@@ -171,7 +171,7 @@ func (c *collector) collectRun(to chan<- prometheus.Metric, r *defsync.RunStatus
 	for result, n := range map[string]int64{"read": r.RowsRead, "inserted": r.RowsInserted, "updated": r.RowsUpdated, "unchanged": r.RowsUnchanged} {
 		gauge(to, c.descs.runRows, float64(n), tenant, stream, result)
 	}
-	for _, o := range []defsync.Outcome{outcomeRunning, defsync.OutcomeComplete, defsync.OutcomeIncomplete, defsync.OutcomeFailed, defsync.OutcomeInterrupted} {
+	for _, o := range []defsync.Outcome{outcomeRunning, defsync.OutcomeOK, defsync.OutcomePartial, defsync.OutcomeFailed, defsync.OutcomeInterrupted} {
 		gauge(to, c.descs.runOutcome, number(r.Outcome == string(o)), tenant, stream, string(o))
 	}
 }

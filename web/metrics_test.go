@@ -42,9 +42,9 @@ defendersync_last_run_calls{stream="incidents",tenant="contoso"} 7
 defendersync_last_run_duration_seconds{stream="incidents",tenant="contoso"} 60
 # HELP defendersync_last_run_outcome 1 for the outcome of the last pass, 0 for the others.
 # TYPE defendersync_last_run_outcome gauge
-defendersync_last_run_outcome{outcome="complete",stream="incidents",tenant="contoso"} 0
+defendersync_last_run_outcome{outcome="ok",stream="incidents",tenant="contoso"} 0
 defendersync_last_run_outcome{outcome="failed",stream="incidents",tenant="contoso"} 0
-defendersync_last_run_outcome{outcome="incomplete",stream="incidents",tenant="contoso"} 1
+defendersync_last_run_outcome{outcome="partial",stream="incidents",tenant="contoso"} 1
 defendersync_last_run_outcome{outcome="interrupted",stream="incidents",tenant="contoso"} 0
 defendersync_last_run_outcome{outcome="running",stream="incidents",tenant="contoso"} 0
 # HELP defendersync_last_run_rows Records of the last pass by what became of them.

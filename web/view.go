@@ -285,11 +285,11 @@ func lastRunFact(r *defsync.RunStatus, now time.Time) fact {
 		f.Value, f.Detail = "running", "for "+coarse(now.Sub(r.StartedAt))
 		return f
 	}
-	f.Value, f.Detail = fromNow(*r.FinishedAt, now), outcomeText(r.Outcome)
-	if r.Outcome == string(defsync.OutcomeComplete) {
+	f.Value, f.Detail = fromNow(*r.FinishedAt, now), r.Outcome
+	if r.Outcome == string(defsync.OutcomeOK) {
 		f.Detail = written(r)
 	}
-	if r.Outcome == string(defsync.OutcomeFailed) || r.Outcome == string(defsync.OutcomeIncomplete) {
+	if r.Outcome == string(defsync.OutcomeFailed) || r.Outcome == string(defsync.OutcomePartial) {
 		f.State = "warn"
 	}
 	return f
@@ -325,35 +325,24 @@ func comparedFact(s defsync.StreamStatus, now time.Time) fact {
 	}
 	f.Value, f.Exact = fromNow(ended(r), now), ended(r).UTC().Format(time.RFC3339)
 	switch r.Outcome {
-	case string(defsync.OutcomeComplete):
+	case string(defsync.OutcomeOK):
 		f.Detail = "equal"
-	case string(defsync.OutcomeIncomplete):
+	case string(defsync.OutcomePartial):
 		f.Detail, f.State = "still differed", "warn"
 	default:
-		f.Detail, f.State = outcomeText(r.Outcome), "warn"
+		f.Detail, f.State = r.Outcome, "warn"
 	}
 	return f
 }
 
-// outcomeText is an outcome as one says it.
-func outcomeText(outcome string) string {
-	switch outcome {
-	case string(defsync.OutcomeIncomplete):
-		return "not complete"
-	case string(defsync.OutcomeInterrupted):
-		return "interrupted"
-	}
-	return outcome
-}
-
 func newRun(r defsync.StreamRun, now time.Time) runView {
-	v := runView{At: newTime(r.StartedAt, now), Stream: pieces(r.Stream), Command: r.Command, Outcome: outcomeText(r.Outcome),
+	v := runView{At: newTime(r.StartedAt, now), Stream: pieces(r.Stream), Command: r.Command, Outcome: r.Outcome,
 		Read: grouped(r.RowsRead), Inserted: grouped(r.RowsInserted), Updated: grouped(r.RowsUpdated), Calls: grouped(r.Calls),
 		Error: sentence(r.Error), Warning: sentence(r.Warning)}
 	switch defsync.Outcome(r.Outcome) {
-	case defsync.OutcomeComplete:
+	case defsync.OutcomeOK:
 		v.State = "ok"
-	case defsync.OutcomeIncomplete:
+	case defsync.OutcomePartial:
 		v.State = "warn"
 	case defsync.OutcomeFailed:
 		v.State = "bad"

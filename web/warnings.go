@@ -64,7 +64,7 @@ func streamWarnings(s defsync.StreamStatus, subject string, now time.Time) []war
 	}
 	if r := s.Reconciled; r != nil && r.Outcome == string(defsync.OutcomeFailed) {
 		add(fmt.Sprintf("could not be compared with its source %s: %s", fromNow(ended(r), now), closed(r.Error)), "")
-	} else if r != nil && r.Outcome == string(defsync.OutcomeIncomplete) {
+	} else if r != nil && r.Outcome == string(defsync.OutcomePartial) {
 		add(fmt.Sprintf("still differed from its source when it was compared %s.", fromNow(ended(r), now)), "See sync.reconciliations.")
 	}
 	return all

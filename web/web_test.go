@@ -36,7 +36,7 @@ func sample() defsync.Status {
 			Gaps:       []defsync.GapStatus{{From: now.Add(-2 * time.Hour), To: now.Add(-90 * time.Minute), Reason: "truncated"}},
 			Quarantine: 2, NextRun: ptr(now.Add(time.Minute)),
 			LastRun: &defsync.RunStatus{RunID: "r1", Command: "run", StartedAt: now.Add(-4 * time.Minute), FinishedAt: ptr(now.Add(-3 * time.Minute)),
-				Outcome: "incomplete", RowsRead: 40, RowsInserted: 3, RowsUpdated: 5, RowsUnchanged: 32, Calls: 7, ThrottledSeconds: 1.5},
+				Outcome: "partial", RowsRead: 40, RowsInserted: 3, RowsUpdated: 5, RowsUnchanged: 32, Calls: 7, ThrottledSeconds: 1.5},
 		}, {
 			Stream: "alerts", Schedule: "@hourly", Gaps: []defsync.GapStatus{},
 		}},

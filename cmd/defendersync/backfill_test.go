@@ -145,8 +145,8 @@ func TestOutcomeOfComparisons(t *testing.T) {
 	}{
 		{t.Context(), nil, 0, ""},
 		{t.Context(), []defsync.Reconciled{agrees, healed, skipped}, 0, ""},
-		{t.Context(), []defsync.Reconciled{agrees, differs}, exitIncomplete, "what is stored differs from the source: hunting/y of a: 1 hour of 720\n"},
-		{t.Context(), []defsync.Reconciled{differs, held}, exitHeld, "try later: hunting/x of b: somebody holds the tenant"},
+		{t.Context(), []defsync.Reconciled{agrees, differs}, exitPartial, "what is stored differs from the source: hunting/y of a: 1 hour of 720\n"},
+		{t.Context(), []defsync.Reconciled{differs, held}, exitLocked, "try later: hunting/x of b: somebody holds the tenant"},
 		{t.Context(), []defsync.Reconciled{differs, held, failed}, exitFailed, "hunting/x of c: boom\n"},
 		{interrupted, []defsync.Reconciled{failed}, exitInterrupted, "interrupted"},
 	} {
@@ -159,7 +159,7 @@ func TestOutcomeOfComparisons(t *testing.T) {
 	if err := printReconciled(&b, look{}, []defsync.Reconciled{agrees, differs, skipped, held, failed}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"30 days", " 720 hours          5       3          1 ", "not compared\n", "held\n", "failed\n", "hunting/z of a is not compared: no counts\n"} {
+	for _, want := range []string{"30 days", " 720 hours          5       3          1 ", "not compared\n", "locked\n", "failed\n", "hunting/z of a is not compared: no counts\n"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, b.String())
 		}

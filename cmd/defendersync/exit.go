@@ -14,8 +14,8 @@ import (
 const (
 	exitFailed      = 1
 	exitUsage       = 2
-	exitIncomplete  = 3
-	exitHeld        = 75
+	exitPartial     = 3
+	exitLocked      = 75
 	exitInterrupted = 130
 )
 

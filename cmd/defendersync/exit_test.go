@@ -29,7 +29,7 @@ func TestExitCodeAndItsOneLine(t *testing.T) {
 		"interrupted":      {stopped, fmt.Errorf("read: %w", context.Canceled), 130, "defendersync: interrupted; the next run resumes\n"},
 		"failed on stop":   {stopped, errors.New("boom"), 1, "defendersync: boom\n"},
 		"told already":     {context.Background(), &exitError{exitFailed, nil}, 1, ""},
-		"held":             {context.Background(), &exitError{exitHeld, held}, 75, "defendersync: " + held.Error() + "\n"},
+		"held":             {context.Background(), &exitError{exitLocked, held}, 75, "defendersync: " + held.Error() + "\n"},
 		"wrapped":          {context.Background(), fmt.Errorf("x: %w", usageErrorf("y")), 2, "defendersync: y\n"},
 		"a choice of ways": {context.Background(), fmt.Errorf("private PostgreSQL: %w", pglocal.ErrNoBinaries), 1, "defendersync: private PostgreSQL: " + pglocal.ErrNoBinaries.Error() + "\n"},
 	} {

@@ -14,26 +14,26 @@ import (
 // outcome is the exit of a command that made these passes. Where they differ,
 // the one that asks the most of the reader decides.
 func outcome(results []defsync.Result) error {
-	var failed, held, incomplete causes
+	var failed, held, partial causes
 	for _, r := range results {
 		switch {
-		case r.Outcome == defsync.OutcomeInterrupted:
-			return &exitError{exitInterrupted, errors.New("interrupted; the next run resumes")}
 		case elsewhere(r.Err):
 			held.add(r, reason(r.Err))
+		case r.Outcome == defsync.OutcomeInterrupted:
+			return &exitError{exitInterrupted, errors.New("interrupted; the next run resumes")}
 		case r.Outcome == defsync.OutcomeFailed:
 			failed.add(r, reason(r.Err))
-		case r.Outcome == defsync.OutcomeIncomplete:
-			incomplete.add(r, missing(r))
+		case r.Outcome == defsync.OutcomePartial:
+			partial.add(r, missing(r))
 		}
 	}
 	switch {
 	case failed != nil:
 		return &exitError{exitFailed, errors.New(failed.String())}
 	case held != nil:
-		return &exitError{exitHeld, fmt.Errorf("try later: %s", held)}
-	case incomplete != nil:
-		return &exitError{exitIncomplete, fmt.Errorf("done, but not complete (see sync.gaps and `defendersync quarantine`): %s", incomplete)}
+		return &exitError{exitLocked, fmt.Errorf("try later: %s", held)}
+	case partial != nil:
+		return &exitError{exitPartial, fmt.Errorf("done, but not complete (see sync.gaps and `defendersync quarantine`): %s", partial)}
 	}
 	return nil
 }
@@ -44,10 +44,14 @@ func elsewhere(err error) bool {
 	return errors.Is(err, store.ErrLeaseHeld) || errors.Is(err, store.ErrFenced)
 }
 
-// told is a result's outcome in the summary.
+// told is a result's outcome in the summary, as sync.runs has it: a lease that
+// was lost on the way is recorded as an interruption by whoever took it.
 func told(r defsync.Result) string {
-	if r.Outcome == defsync.OutcomeFailed && elsewhere(r.Err) {
-		return "held"
+	switch {
+	case errors.Is(r.Err, store.ErrLeaseHeld):
+		return string(defsync.OutcomeLocked)
+	case errors.Is(r.Err, store.ErrFenced):
+		return string(defsync.OutcomeInterrupted)
 	}
 	return string(r.Outcome)
 }

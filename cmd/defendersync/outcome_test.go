@@ -15,11 +15,11 @@ import (
 
 func TestOutcomeOfSeveralPasses(t *testing.T) {
 	someone := &store.HeldError{Owner: "somebody", Until: time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)}
-	complete := defsync.Result{Tenant: "a", Stream: "incidents", Outcome: defsync.OutcomeComplete}
-	incomplete := defsync.Result{Tenant: "a", Stream: "alerts", Outcome: defsync.OutcomeIncomplete, Gaps: 2, Quarantined: 1}
-	held := defsync.Result{Tenant: "b", Stream: "alerts", Outcome: defsync.OutcomeFailed, Err: fmt.Errorf("store: acquire tenant 11111111: %w", someone)}
+	complete := defsync.Result{Tenant: "a", Stream: "incidents", Outcome: defsync.OutcomeOK}
+	partial := defsync.Result{Tenant: "a", Stream: "alerts", Outcome: defsync.OutcomePartial, Gaps: 2, Quarantined: 1}
+	held := defsync.Result{Tenant: "b", Stream: "alerts", Outcome: defsync.OutcomeLocked, Err: fmt.Errorf("store: acquire tenant 11111111: %w", someone)}
 	failed := defsync.Result{Tenant: "c", Stream: "alerts", Outcome: defsync.OutcomeFailed, Err: errors.New("boom")}
-	lost := defsync.Result{Tenant: "b", Stream: "incidents", Outcome: defsync.OutcomeFailed, Err: fmt.Errorf("store: commit 11111111: %w", store.ErrFenced)}
+	lost := defsync.Result{Tenant: "b", Stream: "incidents", Outcome: defsync.OutcomeInterrupted, Err: fmt.Errorf("store: commit 11111111: %w", store.ErrFenced)}
 	interrupted := defsync.Result{Tenant: "d", Stream: "alerts", Outcome: defsync.OutcomeInterrupted, Err: context.Canceled}
 	for _, c := range []struct {
 		results []defsync.Result
@@ -28,10 +28,10 @@ func TestOutcomeOfSeveralPasses(t *testing.T) {
 	}{
 		{nil, 0, ""},
 		{[]defsync.Result{complete, complete}, 0, ""},
-		{[]defsync.Result{complete, incomplete}, exitIncomplete, "alerts of a: 2 gaps, 1 record in quarantine\n"},
-		{[]defsync.Result{held, incomplete}, exitHeld, "try later: alerts of b: somebody holds the tenant until 2026-11-23T00:00:00Z\n"},
-		{[]defsync.Result{lost, complete}, exitHeld, "try later: incidents of b: the lease on the tenant was lost to another worker\n"},
-		{[]defsync.Result{failed, held, incomplete}, exitFailed, "alerts of c: boom"},
+		{[]defsync.Result{complete, partial}, exitPartial, "alerts of a: 2 gaps, 1 record in quarantine\n"},
+		{[]defsync.Result{held, partial}, exitLocked, "try later: alerts of b: somebody holds the tenant until 2026-11-23T00:00:00Z\n"},
+		{[]defsync.Result{lost, complete}, exitLocked, "try later: incidents of b: the lease on the tenant was lost to another worker\n"},
+		{[]defsync.Result{failed, held, partial}, exitFailed, "alerts of c: boom"},
 		{[]defsync.Result{failed, interrupted}, exitInterrupted, "interrupted"},
 	} {
 		var said strings.Builder
@@ -71,16 +71,16 @@ func TestOutcomeRepeatsNothing(t *testing.T) {
 	}
 }
 
-func TestWhatAnotherWorkerHasIsHeld(t *testing.T) {
+func TestWhatAnotherWorkerHasIsLocked(t *testing.T) {
 	for err, want := range map[error]string{
-		store.ErrLeaseHeld: "held", store.ErrFenced: "held", errors.New("boom"): "failed",
+		store.ErrLeaseHeld: "locked", store.ErrFenced: "interrupted", errors.New("boom"): "failed",
 	} {
 		r := defsync.Result{Outcome: defsync.OutcomeFailed, Err: fmt.Errorf("x: %w", err)}
 		if got := told(r); got != want {
 			t.Errorf("%v: %s, want %s", err, got, want)
 		}
 	}
-	if got := told(defsync.Result{Outcome: defsync.OutcomeIncomplete}); got != "incomplete" {
+	if got := told(defsync.Result{Outcome: defsync.OutcomePartial}); got != "partial" {
 		t.Errorf("got %s", got)
 	}
 }

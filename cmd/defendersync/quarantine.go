@@ -205,7 +205,7 @@ func (a *app) quarantineRetry(ctx context.Context, ids []string, discard bool) e
 		}
 	}
 	if left > 0 {
-		return &exitError{exitIncomplete, fmt.Errorf("still in quarantine: %d of %s", left, counted(len(ids), "record"))}
+		return &exitError{exitPartial, fmt.Errorf("still in quarantine: %d of %s", left, counted(len(ids), "record"))}
 	}
 	return nil
 }
@@ -237,7 +237,7 @@ func (a *app) replay(ctx context.Context, s *session, id string, discard bool) (
 	case ctx.Err() != nil:
 		return true, ctx.Err()
 	case elsewhere(r.Err):
-		return true, &exitError{exitHeld, fmt.Errorf("try later: %s: %s", s.tenantName(row.TenantID), reason(r.Err))}
+		return true, &exitError{exitLocked, fmt.Errorf("try later: %s: %s", s.tenantName(row.TenantID), reason(r.Err))}
 	case !errors.As(r.Err, &never):
 		fmt.Fprintf(a.stdout, "still in quarantine %s: %s\n", r.ID, oneLine(r.Err.Error()))
 		return true, nil

@@ -124,7 +124,7 @@ func reconciled(ctx context.Context, all []defsync.Reconciled) error {
 	case failed != nil:
 		return outcome(failed)
 	case differ != nil:
-		return &exitError{exitIncomplete, fmt.Errorf("what is stored differs from the source: %s", differ)}
+		return &exitError{exitPartial, fmt.Errorf("what is stored differs from the source: %s", differ)}
 	}
 	return nil
 }

@@ -128,6 +128,9 @@ func troubles(tenant string, st defsync.StreamStatus) []string {
 	if r := st.LastRun; r != nil && r.Error != "" {
 		say("last run of %s of %s failed: %s", st.Stream, tenant, oneLine(r.Error))
 	}
+	if r := st.Locked; r != nil {
+		say("%s of %s of %s gave up at %s: %s", r.Command, st.Stream, tenant, clock(&r.StartedAt), oneLine(r.Error))
+	}
 	if r := st.LastRun; r != nil && r.Warning != "" {
 		say("warning for %s of %s: %s", st.Stream, tenant, oneLine(r.Warning))
 	}
@@ -155,7 +158,7 @@ func compared(l look, st defsync.StreamStatus) string {
 		return "never"
 	case r == nil:
 		return "-"
-	case r.Outcome != string(defsync.OutcomeComplete):
+	case r.Outcome != string(defsync.OutcomeOK):
 		return r.Outcome + " " + l.when(&r.StartedAt)
 	}
 	return l.when(&r.StartedAt)

@@ -23,7 +23,7 @@ func TestPrintStatus(t *testing.T) {
 				LastRun: &defsync.RunStatus{StartedAt: *at(3), Outcome: "failed", Error: "first\nsecond", Warning: "odd"}, NextRun: at(5), Stale: true},
 			{Stream: "alerts", NextRun: at(5), Stale: true},
 			{Stream: "hunting/device_events", NextRun: at(5), NextReconcile: at(17), ExpiringHours: 36.25},
-			{Stream: "hunting/email_events", NextRun: at(5), Reconciled: &defsync.RunStatus{StartedAt: *at(4), Outcome: "complete"}},
+			{Stream: "hunting/email_events", NextRun: at(5), Reconciled: &defsync.RunStatus{StartedAt: *at(4), Outcome: "ok"}},
 			{Stream: "hunting/url_click_events", NextRun: at(5), Reconciled: &defsync.RunStatus{StartedAt: *at(4), Outcome: "failed"}},
 		},
 		Hunting: &defsync.HuntingQuota{PerMinute: 15, RemainingMinute: 3, BlockedUntil: at(15)},

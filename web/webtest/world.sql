@@ -33,15 +33,15 @@ INSERT INTO sync.runs
     (tenant_id, run_id, stream, command, started_at, finished_at, outcome, rows_read, rows_inserted, rows_updated, rows_unchanged, calls, throttled_seconds, error, warning, fence)
 SELECT r.tenant::uuid, gen_random_uuid(), r.stream, r.command, r.at::timestamptz, r.at::timestamptz + r.took::interval, r.outcome, r.read, r.new, r.changed, r.read - r.new - r.changed, r.calls, 0, r.error, r.warning, 2
 FROM (VALUES
-    ('11111111-1111-4111-8111-111111111111', 'incidents', 'run', '2026-11-20 11:55Z', '1.25 s', 'incomplete', 1040, 12, 28, 7, NULL, 'no incidents in the last 3h0m0s, where about 42 would have been usual: check that the app still has its role'),
-    ('11111111-1111-4111-8111-111111111111', 'incidents', 'backfill', '2026-11-19 20:00Z', '1 h 4 min', 'complete', 150000, 149000, 0, 3100, NULL, NULL),
+    ('11111111-1111-4111-8111-111111111111', 'incidents', 'run', '2026-11-20 11:55Z', '1.25 s', 'partial', 1040, 12, 28, 7, NULL, 'no incidents in the last 3h0m0s, where about 42 would have been usual: check that the app still has its role'),
+    ('11111111-1111-4111-8111-111111111111', 'incidents', 'backfill', '2026-11-19 20:00Z', '1 h 4 min', 'ok', 150000, 149000, 0, 3100, NULL, NULL),
     ('11111111-1111-4111-8111-111111111111', 'alerts', 'run', '2026-11-20 11:55:01Z', '30 s', 'failed', 0, 0, 0, 4, E'list alerts: service answered 503:\n<script>document.title = "taken over"</script> (request-id 42)', NULL),
-    ('11111111-1111-4111-8111-111111111111', 'alerts', 'run', '2026-11-20 08:00Z', '0.042 s', 'complete', 31, 1, 2, 1, NULL, NULL),
-    ('11111111-1111-4111-8111-111111111111', 'hunting/device_process_events', 'run', '2026-11-20 11:45Z', '4 s', 'incomplete', 92000, 4000, 0, 2, NULL, NULL),
-    ('11111111-1111-4111-8111-111111111111', 'hunting/device_process_events', 'reconcile', '2026-11-20 03:17Z', '40 s', 'complete', 0, 0, 0, 1, NULL, NULL),
-    ('11111111-1111-4111-8111-111111111111', 'hunting/device_info', 'run', '2026-11-20 04:00Z', '2 s', 'complete', 512, 3, 4, 1, NULL, NULL),
+    ('11111111-1111-4111-8111-111111111111', 'alerts', 'run', '2026-11-20 08:00Z', '0.042 s', 'ok', 31, 1, 2, 1, NULL, NULL),
+    ('11111111-1111-4111-8111-111111111111', 'hunting/device_process_events', 'run', '2026-11-20 11:45Z', '4 s', 'partial', 92000, 4000, 0, 2, NULL, NULL),
+    ('11111111-1111-4111-8111-111111111111', 'hunting/device_process_events', 'reconcile', '2026-11-20 03:17Z', '40 s', 'ok', 0, 0, 0, 1, NULL, NULL),
+    ('11111111-1111-4111-8111-111111111111', 'hunting/device_info', 'run', '2026-11-20 04:00Z', '2 s', 'ok', 512, 3, 4, 1, NULL, NULL),
     ('11111111-1111-4111-8111-111111111111', 'hunting/email_events', 'run', '2026-11-20 11:50Z', NULL, 'running', 0, 0, 0, 0, NULL, NULL),
-    ('22222222-2222-4222-8222-222222222222', 'incidents', 'run', '2026-11-20 11:59:58Z', '0.5 s', 'complete', 3, 0, 1, 1, NULL, NULL)
+    ('22222222-2222-4222-8222-222222222222', 'incidents', 'run', '2026-11-20 11:59:58Z', '0.5 s', 'ok', 3, 0, 1, 1, NULL, NULL)
 ) AS r (tenant, stream, command, at, took, outcome, read, new, changed, calls, error, warning);
 
 INSERT INTO sync.quarantine (tenant_id, id, stream, kind, key, reason, attempts, payload, first_seen_at, last_attempt_at)
