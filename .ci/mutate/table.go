@@ -214,6 +214,10 @@ func windows() []mutant {
 // gaps: what is missing is said to be, and is read again.
 func gaps() []mutant {
 	return []mutant{
+		of("alerts that were cut off are read again", "sync", "TestCutOffAlertsAreReadAgain", "sync/heal.go",
+			"switch err := w.restore(ctx, e, due[i]);", "switch err := error(nil);"),
+		of("alerts that were cut off rest between attempts", "sync", "TestCutOffAlertsAreReadAgain", "sync/heal.go",
+			"Rested: cutOffRest", "Rested: 0"),
 		of("an incomplete reading takes back no complete one", "store", "TestCarve", "store/carve.go",
 			"if !f.complete() {", "if false {"),
 		of("coverage replaces what it was before", "store", "TestCoverageReplaces", "store/carve.go",
@@ -285,6 +289,8 @@ func hunting() []mutant {
 			`where %s >= datetime(%s) and`, `where %s > datetime(%s) and`),
 		of("hunting: only a row-local query is kept as events", "sync/kql", "TestNotRowLocal", "sync/kql/query.go",
 			`func (q *Query) RowLocal() error { return q.local }`, `func (q *Query) RowLocal() error { return nil }`),
+		of("hunting: that a whole query takes no prelude is on record", "sync", "TestRejectedPrelude", "sync/hunt_whole.go",
+			"[]store.SchemaChange{preludeChange(h.stream, rejected.Error())}", "nil"),
 		of("hunting: a result that does not fit replaces nothing", "sync", "TestReplaceKeepsTheLastCompleteResult", "sync/hunt_whole.go",
 			"case full:\n\t\treturn served, fmt", "case false && full:\n\t\treturn served, fmt"),
 		of("hunting: a partial result replaces nothing", "sync", "TestPartialResultReplacesNothing", "sync/hunt_whole.go",

@@ -55,31 +55,17 @@ func (a *app) backfill(ctx context.Context, stream string, f backfillFlags) erro
 	if err != nil {
 		return err
 	}
-	log, err := a.logger()
-	if err != nil {
-		return err
-	}
-	show := newProgress(a.screen, log)
-	defer show.start()()
-	s, err := a.openSession(ctx, c, "backfill", log, show)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	if f.plan {
-		if err := s.recall(ctx); err != nil {
+	return a.atWork(ctx, c, "backfill", func(s *session, show *progress) error {
+		if f.plan {
+			return a.planBackfill(ctx, c, s, show, r)
+		}
+		results := s.worker.Backfill(ctx, r)
+		show.finish()
+		if err := printResults(a.stdout, a.look(), results); err != nil {
 			return err
 		}
-		plans := s.worker.PlanBackfill(ctx, r)
-		show.finish()
-		return a.printPlans(ctx, c, plans)
-	}
-	results := s.worker.Backfill(ctx, r)
-	show.finish()
-	if err := printResults(a.stdout, a.look(), results); err != nil {
-		return err
-	}
-	return outcome(results)
+		return outcome(results)
+	})
 }
 
 // backfillRequest is what the arguments ask for. It takes the budget off the

@@ -10,6 +10,15 @@ import (
 	defsync "defendersync/sync"
 )
 
+func (a *app) planBackfill(ctx context.Context, c *config, s *session, show *progress, r defsync.BackfillRequest) error {
+	if err := s.recall(ctx); err != nil {
+		return err
+	}
+	plans := s.worker.PlanBackfill(ctx, r)
+	show.finish()
+	return a.printPlans(ctx, c, plans)
+}
+
 // printPlans writes what a backfill would do and what it would cost.
 func (a *app) printPlans(ctx context.Context, c *config, plans []defsync.Plan) error {
 	l := a.look()

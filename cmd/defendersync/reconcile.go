@@ -48,23 +48,14 @@ func (a *app) reconcile(ctx context.Context, streams []string, f reconcileFlags)
 	if r.From, r.To, err = timeRange(f.from, f.to, time.Now()); err != nil {
 		return err
 	}
-	log, err := a.logger()
-	if err != nil {
-		return err
-	}
-	show := newProgress(a.screen, log)
-	defer show.start()()
-	s, err := a.openSession(ctx, c, "reconcile", log, show)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	all := s.worker.Reconcile(ctx, r)
-	show.finish()
-	if err := printReconciled(a.stdout, a.look(), all); err != nil {
-		return err
-	}
-	return reconciled(ctx, all)
+	return a.atWork(ctx, c, "reconcile", func(s *session, show *progress) error {
+		all := s.worker.Reconcile(ctx, r)
+		show.finish()
+		if err := printReconciled(a.stdout, a.look(), all); err != nil {
+			return err
+		}
+		return reconciled(ctx, all)
+	})
 }
 
 // printReconciled writes what each comparison found as a table.

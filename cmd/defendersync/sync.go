@@ -32,23 +32,31 @@ func (a *app) sync(ctx context.Context, tenant string, streams []string) error {
 	if _, err := c.choose(tenant, streams); err != nil {
 		return err
 	}
+	return a.atWork(ctx, c, "sync", func(s *session, show *progress) error {
+		results := s.worker.Sync(ctx, tenant, streams)
+		show.finish()
+		if err := printResults(a.stdout, a.look(), results); err != nil {
+			return err
+		}
+		return outcome(results)
+	})
+}
+
+// atWork opens what a one-shot command works with, shows how far it is, and
+// closes all again.
+func (a *app) atWork(ctx context.Context, c *config, command string, work func(*session, *progress) error) error {
 	log, err := a.logger()
 	if err != nil {
 		return err
 	}
 	show := newProgress(a.screen, log)
 	defer show.start()()
-	s, err := a.openSession(ctx, c, "sync", log, show)
+	s, err := a.openSession(ctx, c, command, log, show)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	results := s.worker.Sync(ctx, tenant, streams)
-	show.finish()
-	if err := printResults(a.stdout, a.look(), results); err != nil {
-		return err
-	}
-	return outcome(results)
+	return work(s, show)
 }
 
 // printResults writes what each pass did as a table.
