@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"defendersync/store"
@@ -239,7 +238,7 @@ func (b *bench) course() course {
 
 // pass makes one pass, as a process of its own would.
 func (b *bench) pass() error {
-	p := &pass{course: b.course(), ep: b.ep, alerts: b.source.alerts, pages: new(sync.Mutex)}
+	p := &pass{course: b.course(), ep: b.ep, alerts: b.source.alerts, pages: make(chan struct{}, 1)}
 	if err := p.begin(b.source.now); err != nil {
 		return err
 	}

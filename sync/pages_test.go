@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -28,7 +29,7 @@ func (l turnLedger) Commit(ctx context.Context, c *store.Commit) (store.Checkpoi
 // incident; read first and written last, the older one would stay.
 func TestPagesOfATenantPassOneByOne(t *testing.T) {
 	var open atomic.Int32 // pages read and not yet committed
-	var pages sync.Mutex
+	pages := make(chan struct{}, 1)
 	var wg sync.WaitGroup
 	for range 2 {
 		b := newBench(t, &fakeSource{limit: 5, ordered: true, records: hourly(200)})
@@ -39,7 +40,7 @@ func TestPagesOfATenantPassOneByOne(t *testing.T) {
 			runtime.Gosched()
 			return b.source.fetch(ctx, req)
 		}
-		p := &pass{course: b.course(), ep: b.ep, alerts: b.source.alerts, pages: &pages}
+		p := &pass{course: b.course(), ep: b.ep, alerts: b.source.alerts, pages: pages}
 		p.ledger, p.cp = turnLedger{b.ledger, &open}, store.Checkpoint{}
 		wg.Go(func() {
 			err := p.begin(b.source.now)
@@ -52,4 +53,20 @@ func TestPagesOfATenantPassOneByOne(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// A pass that waits for another's page, which may itself be waiting for minutes
+// to be let in by the service, ends when it is told to.
+func TestWaitForAPageEnds(t *testing.T) {
+	b := newBench(t, &fakeSource{limit: 5, ordered: true, records: hourly(3)})
+	p := &pass{course: b.course(), ep: b.ep, alerts: b.source.alerts, pages: make(chan struct{}, 1)}
+	if err := p.begin(b.source.now); err != nil {
+		t.Fatal(err)
+	}
+	p.pages <- struct{}{} // somebody else's
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.read(ctx); !errors.Is(err, context.Canceled) || b.source.requests > 0 {
+		t.Errorf("%v after %d requests, want that it was canceled before the first", err, b.source.requests)
+	}
 }

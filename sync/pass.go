@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"defendersync/store"
@@ -24,7 +23,7 @@ type pass struct {
 	// by all streams of the tenant that write alerts. Two readings of an alert
 	// can carry the same lastUpdateDateTime and another incidentId; the one
 	// that was read last has to be written last.
-	pages *sync.Mutex
+	pages chan struct{}
 
 	atom    *atom   // set while one microsecond is being paged
 	pending pending // alerts to be read before anything else
@@ -141,8 +140,11 @@ func (p *pass) reread(ctx context.Context, s span) error {
 }
 
 func (p *pass) phase(ctx context.Context) error {
-	p.pages.Lock()
-	defer p.pages.Unlock()
+	done, err := takeTurn(ctx, p.pages)
+	if err != nil {
+		return err
+	}
+	defer done()
 	switch {
 	case len(p.pending.IDs) > 0:
 		return p.pendingAlerts(ctx)

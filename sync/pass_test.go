@@ -2,7 +2,6 @@ package sync
 
 import (
 	"context"
-	"sync"
 	"testing"
 	"time"
 
@@ -226,7 +225,7 @@ func TestPartialAnswerIsNotComplete(t *testing.T) {
 func TestPassEndsByTheServersClock(t *testing.T) {
 	for _, off := range []time.Duration{-time.Hour, 0, time.Hour} {
 		b := newBench(t, &fakeSource{limit: 5, ordered: true, records: []fakeRecord{{id: 1, at: fakeNow.Add(-time.Hour)}}})
-		p := &pass{course: b.course(), ep: b.ep, pages: new(sync.Mutex)}
+		p := &pass{course: b.course(), ep: b.ep, pages: make(chan struct{}, 1)}
 		p.now, p.started = func() time.Time { return fakeNow.Add(off) }, micro(fakeNow.Add(off))
 		if err := p.begin(fakeNow.Add(off)); err != nil {
 			t.Fatal(err)

@@ -69,8 +69,11 @@ func (w *Worker) replay(ctx context.Context, row store.QuarantineRow) error {
 // restore stores one record of incidents or alerts again, or counts the attempt.
 func (w *Worker) restore(ctx context.Context, e errand, row store.QuarantineRow) error {
 	t := e.tenant
-	t.pages.Lock()
-	defer t.pages.Unlock()
+	done, err := takeTurn(ctx, t.pages)
+	if err != nil {
+		return err
+	}
+	defer done()
 	tr, err := w.reread(ctx, t, row)
 	if err == nil {
 		err = t.rest(ctx, &tr, micro(w.cfg.Now()))

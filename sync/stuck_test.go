@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,7 +16,7 @@ import (
 
 // passWith makes one pass of b that reads the alerts of incidents by read.
 func (b *bench) passWith(read func(ctx context.Context, id, next string) (*defender.Page, error)) error {
-	p := &pass{course: b.course(), ep: b.ep, alerts: read, pages: new(sync.Mutex)}
+	p := &pass{course: b.course(), ep: b.ep, alerts: read, pages: make(chan struct{}, 1)}
 	if err := p.begin(b.source.now); err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ type Worker struct {
 type tenantState struct {
 	Tenant
 	lease keeper
-	pages sync.Mutex               // see pass.pages
+	pages chan struct{}            // see pass.pages
 	busy  map[string]chan struct{} // by stream: full while one reads it
 
 	replayed sync.Map // by stream: when a replay has last gone by its whole result, see replayWhole
@@ -69,7 +69,7 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 	for _, t := range cfg.Tenants {
 		state := &tenantState{Tenant: t, lease: keeper{leases: cfg.Store, tenantID: t.ID, owner: cfg.Owner, patience: cfg.Patience}}
 		state.lease.taken = func(ctx context.Context) error { return w.countCalls(ctx, t) }
-		state.busy = map[string]chan struct{}{}
+		state.busy, state.pages = map[string]chan struct{}{}, make(chan struct{}, 1)
 		for _, s := range t.Streams {
 			if err := state.check(s); err != nil {
 				return nil, err
@@ -344,9 +344,15 @@ func (w *Worker) recorded(ctx context.Context, e errand, work func(context.Conte
 // turn waits until nobody else of this worker reads the stream. A pass and a
 // comparison would move its checkpoint under each other's feet.
 func (t *tenantState) turn(ctx context.Context, stream string) (done func(), err error) {
+	return takeTurn(ctx, t.busy[stream])
+}
+
+// takeTurn waits until it is the one element in ch, and no longer than ctx: who
+// is ahead may be waiting for minutes to be let in by the service.
+func takeTurn(ctx context.Context, ch chan struct{}) (done func(), err error) {
 	select {
-	case t.busy[stream] <- struct{}{}:
-		return func() { <-t.busy[stream] }, nil
+	case ch <- struct{}{}:
+		return func() { <-ch }, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
@@ -383,7 +389,7 @@ func (w *Worker) newPass(ctx context.Context, e errand) (reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &pass{ep: ep, alerts: e.tenant.Source.IncidentAlerts, pages: &e.tenant.pages}
+	p := &pass{ep: ep, alerts: e.tenant.Source.IncidentAlerts, pages: e.tenant.pages}
 	if p.course, err = w.newCourse(ctx, e); err != nil {
 		return nil, err
 	}

@@ -96,7 +96,7 @@ func writers() []mutant {
 		of("a lease that cannot be renewed is given up", "sync", "TestLeaseThatCannotBeRenewedIsGivenUp", "sync/lease.go",
 			`case !time.Now().Before(until):`, `case false:`),
 		of("pages of a tenant pass one by one", "sync", "TestPagesOfATenantPassOneByOne", "sync/pass.go",
-			"p.pages.Lock()\n\tdefer p.pages.Unlock()", ""),
+			"done, err := takeTurn(ctx, p.pages)", "done, err := func() {}, error(nil)"),
 		of("a pass and a comparison take turns", "sync", "TestPassAndComparisonTakeTurns", "sync/worker.go",
 			"done, err := e.tenant.turn(ctx, e.stream.Name)", "done, err := func() {}, error(nil)"),
 	}
