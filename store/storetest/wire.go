@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"io"
+	"math"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -23,6 +24,7 @@ type Wire struct {
 	network, server string
 	config          *pgx.ConnConfig
 	fault           atomic.Pointer[wireFault]
+	left            atomic.Int64 // pieces that still pass before the wire is down; under zero: it is
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
@@ -49,6 +51,7 @@ func NewWire(t testing.TB, dsn string) *Wire {
 	}
 	w := &Wire{Addr: ln.Addr().String(), config: config, conns: map[net.Conn]struct{}{}, network: "tcp",
 		server: net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))}
+	w.Up()
 	if filepath.IsAbs(config.Host) {
 		w.network, w.server = "unix", filepath.Join(config.Host, ".s.PGSQL."+strconv.Itoa(int(config.Port)))
 	}
@@ -106,6 +109,16 @@ func (w *Wire) Sever() {
 	}
 }
 
+// Down breaks every connection when n more pieces have passed, and takes no new
+// one until [Wire.Up]. Unlike a fault it is no one connection's.
+func (w *Wire) Down(n int64) { w.left.Store(n) }
+
+// Up ends what Down began.
+func (w *Wire) Up() { w.left.Store(math.MaxInt64) }
+
+// IsDown reports whether Down has come into effect.
+func (w *Wire) IsDown() bool { return w.left.Load() < 0 }
+
 // keep remembers a connection until it ends.
 func (w *Wire) keep(c net.Conn) (forget func()) {
 	w.mu.Lock()
@@ -121,6 +134,9 @@ func (w *Wire) keep(c net.Conn) (forget func()) {
 
 func (w *Wire) relay(client net.Conn) {
 	defer w.keep(client)()
+	if w.IsDown() {
+		return
+	}
 	server, err := (&net.Dialer{}).DialContext(context.Background(), w.network, w.server)
 	if err != nil {
 		return
@@ -142,6 +158,10 @@ func (w *Wire) send(server, client net.Conn) {
 	for {
 		n, err := client.Read(piece)
 		if err != nil {
+			return
+		}
+		if left := w.left.Add(-1); left < 0 {
+			w.Sever()
 			return
 		}
 		f := w.fault.Load()

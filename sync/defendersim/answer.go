@@ -108,10 +108,14 @@ func (s *Sim) send(w http.ResponseWriter, c *call, a *answer, f *Fault) {
 	if f.truncates() {
 		body = body[:len(body)/2]
 	}
-	if strings.Contains(c.Header.Get("Accept-Encoding"), "gzip") && len(body) > 512 {
+	if f.truncatesGzip() || strings.Contains(c.Header.Get("Accept-Encoding"), "gzip") && len(body) > 512 {
 		body = compress(body)
 		h.Set("Content-Encoding", "gzip")
 	}
+	if f.truncatesGzip() {
+		body = body[:len(body)/2]
+	}
+	f.mislead(h, s.now())
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(a.status)
 	if f.cuts() {

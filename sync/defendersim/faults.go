@@ -1,14 +1,18 @@
 package defendersim
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // FaultKind is what goes wrong.
@@ -39,6 +43,17 @@ const (
 	// FaultDuplicate serves the first record of the page, or the first row of
 	// a hunting answer, twice.
 	FaultDuplicate
+	// FaultTruncatedGzip sends half of the body, compressed, as if it were all.
+	FaultTruncatedGzip
+	// FaultBadBytes puts a property beside the others of each record, or beside
+	// the rows of a hunting answer, with what no text can hold: a NUL, half a
+	// surrogate, bytes that are no UTF-8.
+	FaultBadBytes
+	// FaultDuplicateKeys serves the first member of each record of the page, or
+	// of the first row of a hunting answer, twice.
+	FaultDuplicateKeys
+	// FaultLostNext serves a page as if it were the last, whatever follows it.
+	FaultLostNext
 )
 
 // A Fault breaks some answers.
@@ -56,6 +71,8 @@ type Fault struct {
 	Body       string
 	RetryAfter time.Duration
 	Delay      time.Duration // before the answer, of any kind
+	Header     http.Header   // in the place of what the answer has, of any kind; an empty list takes one away
+	DateOff    time.Duration // how wrong the Date header is, of any kind
 
 	seen int
 }
@@ -187,6 +204,12 @@ func (f *Fault) spoil(a *answer) {
 		}
 	case FaultForeignNext:
 		a.page.next = "https://graph.attacker.example/v1.0/security/incidents?$skip=50"
+	case FaultLostNext:
+		a.page.next = ""
+	case FaultBadBytes, FaultDuplicateKeys:
+		for i, r := range a.page.records {
+			a.page.records[i] = f.garble(r)
+		}
 	}
 }
 
@@ -202,7 +225,49 @@ func (f *Fault) spoilRows(a *answer) {
 			again := append(slices.Clone(a.body[r.first:r.second]), ',')
 			a.body = slices.Insert(a.body, r.first, again...)
 		}
+	case FaultDuplicateKeys:
+		a.body = slices.Concat(a.body[:r.first], f.garble(a.body[r.first:r.second]), a.body[r.second:])
+	case FaultBadBytes:
+		a.body = f.garble(a.body)
 	}
+}
+
+// garble changes the bytes of an object; what is none stays as it is.
+func (f *Fault) garble(object []byte) []byte {
+	first := firstMember(object)
+	if first == nil {
+		return object
+	}
+	if f.Kind == FaultBadBytes {
+		first = []byte("\"bad\":\"\x00\\u0000 \\ud800 \xff\xc3(\"")
+	}
+	return slices.Concat([]byte("{"), first, []byte(","), object[1:])
+}
+
+// firstMember is the first name of an object with its value, as written.
+func firstMember(object []byte) []byte {
+	d := jsontext.NewDecoder(bytes.NewReader(object), jsontext.AllowInvalidUTF8(true))
+	if tok, err := d.ReadToken(); err != nil || tok.Kind() != '{' || d.PeekKind() != '"' {
+		return nil
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return nil
+	}
+	if err := d.SkipValue(); err != nil {
+		return nil
+	}
+	return object[1:d.InputOffset()]
+}
+
+// mislead changes the headers of an answer that is about to be sent.
+func (f *Fault) mislead(h http.Header, now time.Time) {
+	if f == nil {
+		return
+	}
+	if f.DateOff != 0 {
+		h.Set("Date", now.Add(f.DateOff).UTC().Format(http.TimeFormat))
+	}
+	maps.Copy(h, f.Header)
 }
 
 // partial marks an answer as one that lacks what one of the sources has.
@@ -212,5 +277,7 @@ func (a *answer) partial() {
 }
 
 func (f *Fault) truncates() bool { return f != nil && f.Kind == FaultTruncated }
+
+func (f *Fault) truncatesGzip() bool { return f != nil && f.Kind == FaultTruncatedGzip }
 
 func (f *Fault) cuts() bool { return f != nil && f.Kind == FaultCutHalf }

@@ -1,6 +1,9 @@
 package defendersim_test
 
 import (
+	"bytes"
+	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -286,5 +289,58 @@ func TestTransport(t *testing.T) {
 		if _, err := ask(); err == nil {
 			t.Errorf("fault %d: no error", kind)
 		}
+	}
+}
+
+func TestFaultBytes(t *testing.T) {
+	s := serve(t, defendersim.Options{})
+	first := s.values("/v1.0/security/incidents?$top=1")[0]["id"].(string)
+	for _, tc := range []struct {
+		fault defendersim.Fault
+		body  string
+		times int
+	}{
+		{defendersim.Fault{Kind: defendersim.FaultBadBytes}, "{\"bad\":\"\x00\\u0000 \\ud800 \xff\xc3(\",\"id\":", 2},
+		{defendersim.Fault{Kind: defendersim.FaultDuplicateKeys}, fmt.Sprintf(`{"id":%[1]q,"id":%[1]q,`, first), 1},
+		{defendersim.Fault{Kind: defendersim.FaultLostNext}, "nextLink", 0},
+	} {
+		tc.fault.Times = 1
+		s.sim.Inject(tc.fault)
+		if body := get(t, s, oneIncident); strings.Count(string(body), tc.body) != tc.times {
+			t.Errorf("%v: not %d times %s in %.300s", tc.fault.Kind, tc.times, tc.body, body)
+		}
+		if n := len(s.values(oneIncident)); n != 2 {
+			t.Errorf("%v: afterwards %d records", tc.fault.Kind, n)
+		}
+	}
+}
+
+func TestFaultTruncatedGzip(t *testing.T) {
+	s := serve(t, defendersim.Options{})
+	s.sim.Inject(defendersim.Fault{Kind: defendersim.FaultTruncatedGzip, Times: 1})
+	z, err := gzip.NewReader(bytes.NewReader(get(t, s, oneIncident, "Accept-Encoding", "gzip")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(z); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("%v after %d bytes, want an unexpected end", err, len(b))
+	}
+}
+
+func TestFaultHeaders(t *testing.T) {
+	s := serve(t, defendersim.Options{})
+	s.sim.Inject(defendersim.Fault{Kind: defendersim.FaultThrottle, DateOff: -time.Hour, Times: 1,
+		Header: http.Header{"Retry-After": {"soon"}, "Request-Id": nil}})
+	res, err := s.request(oneIncident)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	date, err := http.ParseTime(res.Header.Get("Date"))
+	if off := s.clock.Now().Sub(date); err != nil || off < time.Hour || off > time.Hour+time.Second {
+		t.Errorf("the Date is off by %s, %v", off, err)
+	}
+	if res.Header.Get("Retry-After") != "soon" || res.Header.Get("request-id") != "" {
+		t.Errorf("the headers are %v", res.Header)
 	}
 }
