@@ -83,6 +83,17 @@ func (p *course) depart() {
 	p.until = later(p.until, p.cursor.Add(tick))
 }
 
+// believedAhead is how far the server's clock may be ahead of this machine's, which
+// may be an hour slow. A Date beyond that is wrong, and what it would have us vouch
+// for is still to come.
+const believedAhead = time.Hour
+
+// believed is the server's clock as far as it can be right; the zero time where
+// the answer did not show it.
+func (p *course) believed(served time.Time) time.Time {
+	return earlier(served, p.now().Add(believedAhead))
+}
+
 // setClock ends the pass by the server's own clock: this machine's may run
 // ahead, and what it calls the past may still be to come over there.
 func (p *course) setClock(served time.Time) {
@@ -90,7 +101,7 @@ func (p *course) setClock(served time.Time) {
 		return
 	}
 	p.clocked = true
-	p.until = micro(served.Add(-p.stream.Settle))
+	p.until = micro(p.believed(served).Add(-p.stream.Settle))
 }
 
 // vouched is how far an answer served at served can vouch for a window that ends at end.
@@ -98,15 +109,17 @@ func (p *course) vouched(served, end time.Time) time.Time {
 	if served.IsZero() {
 		return end
 	}
-	return earlier(end, micro(served.Add(-p.stream.Settle)))
+	return earlier(end, micro(p.believed(served).Add(-p.stream.Settle)))
 }
 
 // move sets the cursor to end, and with it the begin of the next pass: as far
-// as late records were expected to be in when the answer was served. The begin
-// stays where the cursor has left it behind; so every move has to come here.
+// as late records were expected to be in when the answer was served, by the slower
+// of the two clocks: reading again costs nothing, and records that came after a
+// wrong Date would be missed. The begin stays where the cursor has left it behind;
+// so every move has to come here.
 func (p *course) move(end, served time.Time) {
-	if served.IsZero() {
-		served = p.now()
+	if now := p.now(); served.IsZero() || served.After(now) {
+		served = now
 	}
 	if !p.heal && !p.cursor.After(p.cp.NextFrom) {
 		lateEdge := micro(served.Add(-p.stream.Settle - p.stream.Overlap))

@@ -51,7 +51,7 @@ func (h *whole) read(ctx context.Context) error {
 		return err
 	}
 	h.count()
-	at := later(micro(served), h.cp.Watermark.Add(tick))
+	at := later(micro(h.believed(served)), h.cp.Watermark.Add(tick))
 	h.cursor = h.cp.Watermark
 	c := store.Commit{Hunt: h.rows, Coverage: []store.Coverage{h.coverage(at, h.rows.Len(), store.Complete, "")}}
 	if h.parts {

@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -236,6 +237,27 @@ func TestPassEndsByTheServersClock(t *testing.T) {
 		if want := fakeNow.Add(-b.stream.Settle); b.ledger.cp.Watermark.After(want) || b.ledger.cp.Watermark.Before(want) {
 			t.Errorf("clock off by %s: watermark %s, want %s", off, b.ledger.cp.Watermark, want)
 		}
+	}
+}
+
+// A Date from far in the future must not have a pass vouch for what is still to
+// come, nor a later one begin behind it. One that is a little ahead may be right.
+func TestDateOfTheFuture(t *testing.T) {
+	for _, ahead := range []time.Duration{45 * time.Minute, 10 * time.Hour, 10_000 * time.Hour} {
+		b := newBench(t, &fakeSource{limit: 5, ordered: true, records: []fakeRecord{{id: 1, at: fakeNow.Add(-time.Hour)}}})
+		p := &pass{course: b.course(), ep: b.ep, pages: make(chan struct{}, 1)}
+		p.now = func() time.Time { return fakeNow }
+		b.source.now = fakeNow.Add(ahead)
+		if err := errors.Join(p.begin(fakeNow), p.read(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		if limit := fakeNow.Add(believedAhead - b.stream.Settle); b.ledger.cp.Watermark.After(limit) {
+			t.Errorf("%s ahead: watermark %s, later than %s", ahead, b.ledger.cp.Watermark, limit)
+		}
+		b.source.records = append(b.source.records, fakeRecord{id: 2, at: fakeNow.Add(time.Minute)})
+		b.source.now = fakeNow.Add(2 * time.Hour)
+		b.passes(t)
+		b.complete(t)
 	}
 }
 
