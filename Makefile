@@ -11,11 +11,11 @@ POSTGRES     = PG_BIN=$$(.ci/setup) && export PG_BIN &&
 # Go refuses to build where git refuses to answer, as for another user's clone.
 STAMP        = $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 
-.PHONY: help demo test build lint race bench schema kql pooler page mutants image
+.PHONY: help demo test build lint race bench schema dashboards kql pooler page mutants image
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## sync a simulated tenant into a private PostgreSQL, twice, and show it
 	@$(POSTGRES) $(MAKE) --no-print-directory build && ./defendersync demo --once
@@ -40,6 +40,10 @@ bench: ## incidents per second and allocations, through the whole path
 
 schema: ## write schema.txt and the data dictionary from the migrations, which tests compare
 	@$(POSTGRES) go test ./migrations -run "^(TestSchema|TestDictionary)$$" -count=1 -update
+
+# A module of its own, for the sake of Grafana's types.
+dashboards: ## write Grafana's dashboards, which tests compare
+	cd deploy/grafana/generate && go vet ./... && go test ./... -count=1 -update
 
 # Needs node and npm, and the published queries beside the repository.
 kql: ## check the hunting queries that are sent with Microsoft's own parser

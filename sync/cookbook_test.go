@@ -1,6 +1,7 @@
 package sync_test
 
 import (
+	"context"
 	"os"
 	"regexp"
 	"strings"
@@ -47,6 +48,24 @@ func newDemoRig(t *testing.T) *rig {
 	return r
 }
 
+// asReader makes what the test asks be asked by a role that may only read.
+func (r *rig) asReader(t *testing.T, role string) {
+	t.Helper()
+	r.exec(t, `DROP ROLE IF EXISTS "`+role+`"`)
+	r.exec(t, `CREATE ROLE "`+role+`"`)
+	t.Cleanup(func() {
+		for _, sql := range []string{`RESET ROLE`, `DROP OWNED BY "` + role + `"`, `DROP ROLE "` + role + `"`} {
+			if _, err := r.db.Exec(context.WithoutCancel(t.Context()), sql); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if err := migrations.GrantRead(t.Context(), r.db, role); err != nil {
+		t.Fatal(err)
+	}
+	r.exec(t, `SET ROLE "`+role+`"`)
+}
+
 // TestCookbook asks every question as a reader would, and wants an answer.
 func TestCookbook(t *testing.T) {
 	text, err := os.ReadFile(cookbook)
@@ -58,19 +77,8 @@ func TestCookbook(t *testing.T) {
 		t.Errorf("%d blocks of SQL, %d questions", n, len(recipes))
 	}
 	r := newDemoRig(t)
-	const role = "defendersync test cook"
-	r.exec(t, `DROP ROLE IF EXISTS "`+role+`"`)
-	r.exec(t, `CREATE ROLE "`+role+`"`)
-	defer func() {
-		r.exec(t, `RESET ROLE`)
-		r.exec(t, `DROP OWNED BY "`+role+`"`)
-		r.exec(t, `DROP ROLE "`+role+`"`)
-	}()
-	if err := migrations.GrantRead(t.Context(), r.db, role); err != nil {
-		t.Fatal(err)
-	}
 	r.exec(t, `ANALYZE`) // as autovacuum does within a minute
-	r.exec(t, `SET ROLE "`+role+`"`)
+	r.asReader(t, "defendersync test cook")
 	for _, q := range recipes {
 		t.Run(q[1], func(t *testing.T) {
 			began := time.Now()

@@ -1,0 +1,150 @@
+package main
+
+import "github.com/grafana/grafana-foundation-sdk/go/dashboard"
+
+const entitiesUID = "defendersync-entities"
+
+// entities is about devices, people, and whatever somebody asks for.
+func entities() board {
+	return page{
+		uid: entitiesUID, title: "Defender: devices and users",
+		about: "Who and what alerts are about, and everything that is known of one host, user, address, URL, hash or mailbox.",
+		variables: []dashboard.VariableModel{tenants(), severities(),
+			words("entity", "Look up", "A host name, user principal name, address, URL, hash or mailbox, whole; nothing is the entity that the most alerts name. A click on a name in a table sets it.")},
+		sections: []section{
+			{"Now, whatever the time range", []dashboard.Panel{entityNumbers(), risks(), platforms(), devices(), users()}},
+			{"What is looked up, in the time range", []dashboard.Panel{entityFacts(), entitySeries(), sightings()}},
+			{"What alerts of the time range name", []dashboard.Panel{kinds(), outside()}},
+		},
+	}.build()
+}
+
+func entityNumbers() dashboard.Panel {
+	return numbers(size{8, 7}, text{"In open incidents", "Devices, people and others that alerts of open incidents name."}, `
+SELECT count(*) FILTER (WHERE entity_type = 'host') AS devices, count(*) FILTER (WHERE entity_type = 'user') AS users,
+  count(*) FILTER (WHERE entity_type = 'mailbox') AS mailboxes, count(*) FILTER (WHERE entity_type = 'ip') AS addresses,
+  count(*) FILTER (WHERE entity_type = 'hash') AS hashes, count(*) FILTER (WHERE entity_type = 'url') AS urls
+FROM bi.entities
+WHERE open_incident_count > 0
+  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])`)
+}
+
+func risks() dashboard.Panel {
+	return gauges(size{8, 7}, text{"Devices by risk", "Devices of open incidents, by the risk that Defender gave in the latest evidence about them."}, `
+SELECT coalesce(risk_score, 'not said') AS risk, count(*) AS devices
+FROM bi.devices
+WHERE open_incident_count > 0
+  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+GROUP BY 1
+ORDER BY array_position('{none,informational,low,medium,high}', coalesce(risk_score, 'not said')) DESC NULLS LAST`)
+}
+
+func platforms() dashboard.Panel {
+	return gauges(size{8, 7}, text{"Devices by operating system", "Devices of open incidents."}, `
+SELECT coalesce(os_platform, 'not said') AS "operating system", count(*) AS devices
+FROM bi.devices
+WHERE open_incident_count > 0
+  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+GROUP BY 1
+ORDER BY devices DESC, 1
+LIMIT 12`)
+}
+
+func devices() dashboard.Panel {
+	return list(size{24, 10}, text{"Devices that need somebody", "Those in the most open incidents first. A name looks it up below."}, `
+SELECT host_name AS device, device AS key, open_incident_count AS "open incidents", open_alert_count AS "open alerts", alert_count AS alerts, risk_score AS risk,
+  os_platform AS "operating system", rbac_group_name AS "group", health_status AS sensor, last_ip_address AS address, last_seen_at AS last
+FROM bi.devices
+WHERE tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+ORDER BY open_incident_count DESC, open_alert_count DESC, alert_count DESC
+LIMIT 50`,
+		entityColumn("device"), column("key", hidden()))
+}
+
+func users() dashboard.Panel {
+	return list(size{24, 10}, text{"People who are hit most", "Those in the most open incidents first. A name looks it up below."}, `
+SELECT user_name AS "user", user_key AS key, display_name AS name, open_incident_count AS "open incidents", open_alert_count AS "open alerts", alert_count AS alerts,
+  first_seen_at AS first, last_seen_at AS last
+FROM bi.users
+WHERE tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+ORDER BY open_incident_count DESC, open_alert_count DESC, alert_count DESC
+LIMIT 50`,
+		entityColumn("user"), column("key", hidden()))
+}
+
+// wanted is the entity that is looked up. Keys are in small letters, but for URLs.
+const wanted = `
+WITH wanted AS (
+  SELECT ARRAY[${entity:sqlstring}, lower(${entity:sqlstring})] AS keys WHERE ${entity:sqlstring} <> ''
+  UNION ALL
+  (SELECT ARRAY[entity_key] FROM defender.entities
+    WHERE ${entity:sqlstring} = '' AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+    ORDER BY alert_count DESC, entity_key LIMIT 1)
+)`
+
+func entityFacts() dashboard.Panel {
+	return list(size{24, 5}, text{"What it is", "One row for each kind of entity that has this key: an address of a person may be a user and a mailbox."}, wanted+`
+SELECT entity_type AS type, name, alert_count AS alerts, open_alert_count AS "open alerts", open_incident_count AS "open incidents", first_seen_at AS first, last_seen_at AS last
+FROM bi.entities
+WHERE entity_key = ANY ((SELECT keys FROM wanted)::text[])
+  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+ORDER BY alert_count DESC`)
+}
+
+func entitySeries() dashboard.Panel {
+	return bars(size{24, 7}, text{"Its alerts", "When the alerts that name it were created, by severity."}, wanted+`
+SELECT $__timeGroupAlias(created_date_time, '1d'), coalesce(severity, 'unknown') AS metric, count(DISTINCT alert_id) AS alerts
+FROM bi.entity_sightings
+WHERE entity_key = ANY ((SELECT keys FROM wanted)::text[])
+  AND $__timeFilter(created_date_time)
+  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  AND coalesce(array_position('{informational,low,medium,high}', severity), 0) IN (${severity:sqlstring})
+GROUP BY 1, 2
+ORDER BY 1, 2`,
+		bySeverity())
+}
+
+func sightings() dashboard.Panel {
+	return list(size{24, 10}, text{"Where it was seen", "Alerts whose evidence names it, the latest first. Widen the time range to look further back: it is one indexed look-up, however much there is."}, wanted+`
+SELECT last_seen_at AS seen, severity, title, status, incident_id::text AS incident, service_source AS product, entity_type AS "named as",
+  array_to_string(evidence_types, ', ') AS evidence, nullif(array_to_string(roles, ', '), '') AS roles, nullif(array_to_string(verdicts, ', '), '') AS verdicts
+FROM bi.entity_sightings
+WHERE entity_key = ANY ((SELECT keys FROM wanted)::text[])
+  AND $__timeFilter(created_date_time)
+  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  AND coalesce(array_position('{informational,low,medium,high}', severity), 0) IN (${severity:sqlstring})
+ORDER BY last_seen_at DESC
+LIMIT 500`,
+		incidentColumn(), severityColumn())
+}
+
+func kinds() dashboard.Panel {
+	return bars(size{12, 10}, text{"Entities by kind", "Distinct entities that alerts of each day of UTC name."}, `
+SELECT $__timeGroupAlias(created_date_time, '1d'), entity_type AS metric, count(DISTINCT entity_key) AS entities
+FROM bi.entity_sightings
+WHERE $__timeFilter(created_date_time)
+  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  AND coalesce(array_position('{informational,low,medium,high}', severity), 0) IN (${severity:sqlstring})
+GROUP BY 1, 2
+ORDER BY 1, 2`)
+}
+
+func outside() dashboard.Panel {
+	return list(size{12, 10}, text{"Addresses, senders and URLs that keep coming back", "Those that the most alerts of the time range name. Malicious is a verdict of Defender's in any of them."}, `
+SELECT entity_type AS type, min(name) AS name, entity_key AS key, count(DISTINCT alert_id) AS alerts, count(DISTINCT incident_id) AS incidents,
+  bool_or('malicious' = ANY (verdicts)) AS malicious, max(last_seen_at) AS last
+FROM bi.entity_sightings
+WHERE entity_type IN ('ip', 'url', 'mailbox')
+  AND $__timeFilter(created_date_time)
+  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  AND coalesce(array_position('{informational,low,medium,high}', severity), 0) IN (${severity:sqlstring})
+GROUP BY entity_type, entity_key
+ORDER BY alerts DESC, entity_key
+LIMIT 50`,
+		entityColumn("name"), column("key", hidden()))
+}
+
+// entityColumn leads to everything about what the column key names.
+func entityColumn(name string) look {
+	return column(name, link("All that names it", "/d/"+entitiesUID+"?${tenant:queryparam}&var-entity=${__data.fields.key:percentencode}&${__url_time_range}", false))
+}
