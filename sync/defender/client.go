@@ -189,21 +189,22 @@ type answer struct {
 // send makes one request: a place in the limits, a token, the call on record,
 // the wire.
 func (c *Client) send(ctx context.Context, cl call) (answer, *failure) {
-	place, err := c.limiter.admit(ctx)
+	place, tok, err := c.turn(ctx)
 	if err != nil {
 		return answer{}, &failure{err: err}
 	}
 	defer c.limiter.leave()
-	a := answer{}
-	if a.token, err = c.prepare(ctx, place); err != nil {
-		c.limiter.cancel(place)
-		return a, &failure{err: err}
-	}
+	a := answer{token: tok}
 	ctx, cancel := context.WithTimeout(ctx, cl.timeout)
 	defer cancel()
 	meterFrom(ctx).Calls.Add(1)
-	resp, err := c.cfg.Transport.RoundTrip(c.httpRequest(ctx, cl, a.token))
+	wire, done := once(ctx)
+	defer done()
+	resp, err := c.cfg.Transport.RoundTrip(c.httpRequest(wire, cl, a.token))
 	c.limiter.answered(place)
+	if err != nil && errors.Is(context.Cause(wire), errSent) {
+		return a, &failure{err: fmt.Errorf("send: %w", errSent), again: true, cured: true}
+	}
 	if err != nil {
 		return a, timed(ctx, &failure{err: fmt.Errorf("send: %w", netError(err)), again: true}, cl.timeout)
 	}
@@ -216,6 +217,27 @@ func (c *Client) send(ctx context.Context, cl call) (answer, *failure) {
 		return a, timed(ctx, unreadable(err, a.token), cl.timeout)
 	}
 	return a, nil
+}
+
+// turn waits until a call may be sent, and prepares it. A token and the record
+// may take long to get, and meanwhile the service may have asked for silence:
+// then the place is given back, and the record is of a call too many.
+func (c *Client) turn(ctx context.Context) (*slot, *token, error) {
+	for {
+		place, err := c.limiter.admit(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		tok, err := c.prepare(ctx, place)
+		if err == nil && c.limiter.open() {
+			return place, tok, nil
+		}
+		c.limiter.cancel(place)
+		c.limiter.leave()
+		if err != nil {
+			return nil, nil, err
+		}
+	}
 }
 
 // timed makes a failure that is the end of the time for one send a

@@ -135,6 +135,13 @@ func (l *limiter) shut() error {
 	return l.refusal(l.cfg.Now())
 }
 
+// open says whether nobody has asked for silence.
+func (l *limiter) open() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.closed.After(l.cfg.Now())
+}
+
 // refusal is shut for those who hold mu.
 func (l *limiter) refusal(now time.Time) error {
 	rest := l.closed.Sub(now)
