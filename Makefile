@@ -11,7 +11,7 @@ POSTGRES     = PG_BIN=$$(.ci/setup) && export PG_BIN &&
 # Go refuses to build where git refuses to answer, as for another user's clone.
 STAMP        = $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 
-.PHONY: help demo test build lint race bench schema dashboards kql pooler page mutants image
+.PHONY: help demo test build lint race bench schema dashboards kql pooler soak page mutants image
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -57,6 +57,10 @@ pooler: ## test the worker and migrations through PgBouncer in transaction mode
 	@command -v pgbouncer >/dev/null || test -x /usr/sbin/pgbouncer || \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pgbouncer >/dev/null; }
 	@$(POSTGRES) go vet -tags pooler ./sync && go test -tags pooler ./sync -run '^TestPooler' -count=1
+
+soak: ## run the worker for MINUTES (10) while everything fails, as SEED (1) says, and compare
+	@$(POSTGRES) go vet -tags soak ./sync && go test -tags soak ./sync -run '^TestSoak$$' -count=1 -timeout 0 -v \
+		-args -minutes $(or $(MINUTES),10) -seed $(or $(SEED),1)
 
 # A module of its own, which none of the other targets needs. Installs Chromium
 # where there is none, as root by Debian's package manager.
