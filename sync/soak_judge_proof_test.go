@@ -115,7 +115,7 @@ func (x *soakTenant) keptLimits() {
 		on := value[int](x.s.t, x.s.admin, recorded, x.world.TenantID(), family)
 		x.s.journal.did(fmt.Sprintf("calls on record %s %s %d for %d", x.plan.name, family, on, len(at)))
 		_, crashes := x.s.journal.of("broke PostgreSQL stopped at once")
-		lost := 5 * crashes // each forgets the last fraction of a second, which the record does not wait for
+		lost := 5 * crashes                                         // each forgets the last fraction of a second, which the record does not wait for
 		if on+lost < len(at) && time.Since(x.s.began) < time.Hour { // for which they are kept
 			x.s.t.Errorf("%s: %d calls for %s came in, and only %d are on record", x.plan.name, len(at), family, on)
 		}

@@ -30,7 +30,6 @@ const stopPromise = 30 * time.Second
 // program is defendersync, built, with its configuration.
 type program struct {
 	dir, path, config string
-	env               []string
 }
 
 func buildProgram(t *testing.T) *program {
