@@ -185,17 +185,21 @@ func (c *Commit) span() span {
 // queueLedger records c's coverage.
 func (w *writer) queueLedger(c *Commit) {
 	var fresh []*ledgerRow
+	ledger := w.ledger
 	for _, v := range c.Coverage {
-		fresh = append(fresh, &ledgerRow{
+		row := &ledgerRow{
 			TenantID: c.Lease.TenantID, Stream: c.Checkpoint.Stream,
 			// PostgreSQL holds microseconds: what is compared here must be what is stored there.
 			From: v.From.Truncate(time.Microsecond), To: v.To.Truncate(time.Microsecond),
 			Rows: v.Rows, Calls: v.Calls, Verdict: string(v.Verdict), Reason: orNull(CleanText(v.Reason)),
 			RunID: orNull(c.RunID), RecordedAt: w.now,
-		})
+		}
+		if fresh = append(fresh, row); v.Late {
+			ledger = subtract(ledger, row)
+		}
 	}
 	if len(fresh) > 0 {
-		queueLedgerChange(w.batch, w.ledger, carve(w.ledger, fresh))
+		queueLedgerChange(w.batch, w.ledger, carve(ledger, fresh))
 	}
 }
 

@@ -39,6 +39,19 @@ func TestCoverageReplaces(t *testing.T) {
 	w.want(`SELECT reason FROM sync.gaps ORDER BY from_time`, "no answer", "never read")
 }
 
+// What was read again because more was expected to have come counts as it was
+// read last.
+func TestLateCoverageTakesBack(t *testing.T) {
+	w := newWorker(t)
+	w.watermark(60)
+	w.cover(store.Complete, 0, 30, "")
+	c := store.Coverage{From: at(20), To: at(40), Verdict: store.Truncated, Reason: "206", Late: true}
+	w.must(&store.Commit{Lease: w.lease, Checkpoint: w.cp, RunID: run, Coverage: []store.Coverage{c}})
+	w.want(ledger, "0 20 complete 20", "20 40 truncated 0")
+	w.cover(store.Complete, 10, 60, "")
+	w.want(`SELECT reason FROM sync.gaps`)
+}
+
 // P3 on any history of commits: an instant between start and watermark is
 // complete or in sync.gaps, never both, with the reason last given.
 func TestGapsAgainstModel(t *testing.T) {

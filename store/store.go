@@ -65,6 +65,10 @@ type Coverage struct {
 	Calls    int64
 	Verdict  Verdict
 	Reason   string // why it is not complete; empty otherwise
+
+	// Late says that more was expected to have come since the range was read
+	// before: what was said of it then no longer counts, complete or not.
+	Late bool
 }
 
 // Quarantined is one record that could not be stored.

@@ -183,3 +183,29 @@ func TestPartialAnswer(t *testing.T) {
 		r.vouched(t)
 	})
 }
+
+// TestPartialAnswerLacksALateRecord: what was complete is read again because late
+// records are expected, and the answer lacks the one that came. No later pass
+// reads it once more by itself: it has to be flagged.
+func TestPartialAnswerLacksALateRecord(t *testing.T) {
+	eachDialect(t, func(t *testing.T, d defender.Dialect) {
+		r := newRig(t, rigOptions{dialect: d, world: defendersim.WorldOptions{Seed: 24, Incidents: 20}})
+		r.sync(t)
+		late := r.clock.Now().Add(-20 * time.Minute)
+		r.sim.Add(listOf(d), late, badRecord{raw: `{"id":"900001","lastUpdateDateTime":"%s"}`}.bytes(d, late))
+		r.clock.advance(10 * time.Minute)
+		off := r.sim.Inject(defendersim.Fault{Kind: defendersim.FaultPartial, Endpoint: listOf(d)})
+		r.worker.Sync(t.Context(), "", nil)
+		off()
+		flagged := value[bool](t, r.db, `SELECT count(*) > 0 FROM sync.gaps WHERE stream = 'incidents' AND $1 >= from_time AND $1 < to_time`, late)
+		if !flagged {
+			t.Error("what the service said is missing is neither stored nor flagged")
+		}
+		r.vouched(t)
+		r.clock.advance(3 * time.Hour)
+		r.sync(t)
+		if n := value[int64](t, r.db, `SELECT count(*) FROM defender.incidents WHERE incident_id = 900001`); n != 1 {
+			t.Errorf("%d incidents are stored of the late one", n)
+		}
+	})
+}

@@ -128,9 +128,13 @@ func (p *course) move(end, served time.Time) {
 	p.cursor = later(p.cursor, end)
 }
 
+// coverage is what is recorded of [cursor, end). Of what every pass reads again,
+// because late records are still expected, an answer that lacks some takes back
+// that it was complete: no pass would look for them here once more.
 func (p *course) coverage(end time.Time, rows int64, verdict store.Verdict, reason string) store.Coverage {
 	calls := p.meter.Calls.Load()
 	cov := store.Coverage{From: p.cursor, To: end, Rows: rows, Calls: calls - p.calls, Verdict: verdict, Reason: reason}
+	cov.Late = verdict == store.Truncated && end.After(p.cp.NextFrom)
 	p.calls = calls
 	if verdict != store.Complete {
 		p.flaws++
