@@ -82,8 +82,9 @@ func (x *soakTenant) serviceFaults() []serviceFault {
 		{"duplicate", x.duplicate},
 		{"gzip to cut", func() { x.face.cutTo(1 + x.luck.IntN(2)) }},
 		{"Date behind", func() { x.face.lieBy(-between(x.luck, time.Minute, 2*time.Hour), 1+x.luck.IntN(4)) }},
-		// Further ahead than the overlap a Date would make believe that what is still to come has been read.
-		{"Date ahead", func() { x.face.lieBy(between(x.luck, time.Second, time.Minute), 1+x.luck.IntN(4)) }},
+		{"Date ahead", func() { x.face.lieBy(between(x.luck, time.Second, 3*time.Hour), 1+x.luck.IntN(4)) }},
+		{"bad bytes", x.onLists(defendersim.FaultBadBytes)},
+		{"names twice", x.onLists(defendersim.FaultDuplicateKeys)},
 		{"tokens revoked", x.sim.RevokeTokens},
 		{"secret rotated", x.rotate},
 		{"permissions gone", x.disown},
@@ -110,6 +111,14 @@ func (x *soakTenant) duplicate() {
 	x.inject(defendersim.Fault{Kind: defendersim.FaultDuplicate, Match: func(r *http.Request) bool {
 		return !strings.Contains(queryOf(r), evidenceTable.Name)
 	}})
+}
+
+// onLists is a fault of lists. What a hunting answer says is the row, and one
+// that says something else is another row.
+func (x *soakTenant) onLists(kind defendersim.FaultKind) func() {
+	return func() {
+		x.inject(defendersim.Fault{Kind: kind, Match: func(r *http.Request) bool { return r.Method == http.MethodGet }})
+	}
 }
 
 func (x *soakTenant) rotate() {
