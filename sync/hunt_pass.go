@@ -43,7 +43,7 @@ type hunting struct {
 
 // crowd is one microsecond that does not fit in one answer.
 type crowd struct {
-	Slices  []kql.Slice `json:"slices"`            // still to be read
+	Slices  []kql.Slice `json:"slices"`            // still to be read; none where it is still to be counted
 	Rows    int64       `json:"rows"`              // of those that were
 	Refused int         `json:"refused,omitempty"` // answers in a row that did not come
 	Reason  string      `json:"reason,omitempty"`  // why it is not complete

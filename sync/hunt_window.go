@@ -93,7 +93,7 @@ func (h *hunting) cut(ctx context.Context, w span, o outcomeOf) error {
 		h.width = max(h.narrower(w).Truncate(grain), grain)
 		return h.save(ctx, store.Commit{}) // a pass killed on its way down would else ask all of it again
 	case h.hunt.query == nil:
-		return h.crowded(ctx, w)
+		return h.crowded(ctx)
 	case o.verdict == store.Truncated:
 		return h.advance(ctx, &huntAnswer{HuntAnswer: &defender.HuntAnswer{Columns: []defender.HuntColumn{}, Rows: h.rows.Len()}}, w.until, o)
 	default:
@@ -112,14 +112,20 @@ func (h *hunting) narrower(w span) time.Duration {
 	return half
 }
 
-// crowded enters a microsecond that does not fit, in as many slices as its count
-// asks for.
-func (h *hunting) crowded(ctx context.Context, w span) error {
+// crowded enters a microsecond that does not fit. That is kept before it is
+// counted: a pass killed meanwhile would else ask for all of it again.
+func (h *hunting) crowded(ctx context.Context) error {
+	h.crowds[h.place()] = &crowd{}
+	return h.save(ctx, store.Commit{})
+}
+
+// divide cuts a microsecond in as many slices as its count asks for.
+func (h *hunting) divide(ctx context.Context, at *crowd, w span) error {
 	of := 4
 	if counts, err := h.count(ctx, w); err == nil {
 		of = slicesFor(counts.total(), h.hunt.Cap)
 	}
-	h.crowds[h.place()] = &crowd{Slices: slicesOf(of)}
+	at.Slices = slicesOf(of)
 	return h.save(ctx, store.Commit{})
 }
 
@@ -142,6 +148,9 @@ func (h *hunting) slice(ctx context.Context) error {
 	key := h.place()
 	at := h.crowds[key]
 	w := span{h.cursor, h.cursor.Add(tick)}
+	if len(at.Slices) == 0 {
+		return h.divide(ctx, at, w)
+	}
 	s := at.Slices[0]
 	a, err := h.ask(ctx, h.text(w, s), w)
 	switch {
