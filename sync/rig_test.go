@@ -67,6 +67,7 @@ type rigOptions struct {
 	documents *defendersim.Documents
 	schedule  string          // "" is every five minutes
 	limits    defender.Limits // of the client, which then counts calls in the database; the zero value is none
+	patience  time.Duration   // of the worker; 0 is its own
 
 	now   time.Time       // when it begins; zero for a fixed day
 	hunts []*defsync.Hunt // hunting streams, read instead of incidents and alerts
@@ -161,7 +162,7 @@ func (r *rig) newWorker(t testing.TB, s *store.Store, owner string) *defsync.Wor
 	}
 	r.tenant = tenant
 	w, err := defsync.NewWorker(defsync.WorkerConfig{Store: s, Tenants: []defsync.Tenant{tenant},
-		Owner: owner, Command: "sync", Now: r.clock.Now})
+		Owner: owner, Command: "sync", Now: r.clock.Now, Patience: opt.patience})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -327,6 +327,9 @@ func (w *Worker) recorded(ctx context.Context, e errand, work func(context.Conte
 	log := w.logOf(e)
 	if err := w.cfg.Store.StartRun(ctx, e.lease, e.run); err != nil {
 		r = failed(ctx, r, err)
+		if r.Outcome == OutcomeInterrupted { // perhaps on record all the same: then it is not to stay under way
+			_ = w.finishRun(ctx, e.run, r)
+		}
 		w.log(r, log)
 		return r
 	}
@@ -446,6 +449,14 @@ func (w *Worker) settle(ctx context.Context, e errand, r Result) Result {
 
 // finish records how a pass ended, even when it was told to stop.
 func (w *Worker) finish(ctx context.Context, run store.Run, r Result, log *slog.Logger) {
+	if err := w.finishRun(ctx, run, r); err != nil {
+		log.Error("the run could not be recorded", "err", err)
+	}
+	w.log(r, log)
+}
+
+// finishRun is finish without a word about it.
+func (w *Worker) finishRun(ctx context.Context, run store.Run, r Result) error {
 	run.FinishedAt, run.Outcome = micro(w.cfg.Now()), string(r.Outcome)
 	run.RowsRead, run.Counts, run.Calls = r.Read, r.Counts, r.Calls
 	run.ThrottledSeconds, run.Warning = r.Throttled.Seconds(), r.Warning
@@ -454,10 +465,7 @@ func (w *Worker) finish(ctx context.Context, run store.Run, r Result, log *slog.
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(leaseBeat, w.cfg.Patience))
 	defer cancel()
-	if err := w.cfg.Store.FinishRun(ctx, run); err != nil {
-		log.Error("the run could not be recorded", "err", err)
-	}
-	w.log(r, log)
+	return w.cfg.Store.FinishRun(ctx, run)
 }
 
 func (w *Worker) log(r Result, log *slog.Logger) {

@@ -23,6 +23,7 @@ type Wire struct {
 
 	network, server string
 	config          *pgx.ConnConfig
+	pass            func(server, client net.Conn) // until one of the two ends
 	fault           atomic.Pointer[wireFault]
 	left            atomic.Int64 // pieces that still pass before the wire is down; under zero: it is
 
@@ -41,6 +42,15 @@ type wireFault struct {
 // NewWire begins to relay to the database at dsn until the test ends.
 func NewWire(t testing.TB, dsn string) *Wire {
 	t.Helper()
+	w := &Wire{}
+	w.pass = w.pieces
+	w.listen(t, dsn)
+	return w
+}
+
+// listen begins to relay.
+func (w *Wire) listen(t testing.TB, dsn string) {
+	t.Helper()
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		t.Fatalf("storetest: %v", err)
@@ -49,8 +59,8 @@ func NewWire(t testing.TB, dsn string) *Wire {
 	if err != nil {
 		t.Fatalf("storetest: %v", err)
 	}
-	w := &Wire{Addr: ln.Addr().String(), config: config, conns: map[net.Conn]struct{}{}, network: "tcp",
-		server: net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))}
+	w.Addr, w.config, w.conns = ln.Addr().String(), config, map[net.Conn]struct{}{}
+	w.network, w.server = "tcp", net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
 	w.Up()
 	if filepath.IsAbs(config.Host) {
 		w.network, w.server = "unix", filepath.Join(config.Host, ".s.PGSQL."+strconv.Itoa(int(config.Port)))
@@ -70,7 +80,6 @@ func NewWire(t testing.TB, dsn string) *Wire {
 		w.Sever()
 		running.Wait()
 	})
-	return w
 }
 
 // URL is the database's address by way of another listener, such as w.Addr.
@@ -142,6 +151,11 @@ func (w *Wire) relay(client net.Conn) {
 		return
 	}
 	defer w.keep(server)()
+	w.pass(server, client)
+}
+
+// pieces passes what comes as it comes.
+func (w *Wire) pieces(server, client net.Conn) {
 	var answers sync.WaitGroup
 	answers.Go(func() {
 		defer client.Close()
