@@ -156,11 +156,11 @@ func (s *Store) HuntingBlockedUntil(ctx context.Context, tenantID string) (time.
 	return until, nil
 }
 
-// instant returns the time that a query of a tenant finds; the zero time for
-// NULL, or for no row.
-func (s *Store) instant(ctx context.Context, sql, tenantID string) (time.Time, error) {
+// instant returns the time that a query finds; the zero time for NULL, or for
+// no row.
+func (s *Store) instant(ctx context.Context, sql string, args ...any) (time.Time, error) {
 	var at *time.Time
-	err := s.pool.QueryRow(ctx, sql, tenantID).Scan(&at)
+	err := s.pool.QueryRow(ctx, sql, args...).Scan(&at)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return time.Time{}, err
 	}

@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -61,7 +62,9 @@ type StreamStatus struct {
 	Rows            int64       `json:"rows"`    // incidents or alerts of the tenant in the database, whichever stream brought them
 	Gaps            []GapStatus `json:"gaps"`
 	Quarantine      int         `json:"quarantine"`
-	LastRun         *RunStatus  `json:"last_run"` // one that was locked read nothing, and does not hide how the last real one ended
+	Warnings        []Warning   `json:"warnings"`  // what looks wrong although nothing failed; see also stale, gaps and quarantine
+	PassedAt        *time.Time  `json:"passed_at"` // start of the last pass that ended
+	LastRun         *RunStatus  `json:"last_run"`  // one that was locked read nothing, and does not hide how the last real one ended
 	NextRun         *time.Time  `json:"next_run"`
 
 	Mode          string     `json:"mode,omitempty"`           // of a hunting stream
@@ -202,7 +205,7 @@ func (r *statusReader) huntingQuota(ctx context.Context, tenantID string, perMin
 }
 
 func (r *statusReader) stream(ctx context.Context, tenantID string, stream Stream) (StreamStatus, error) {
-	st := StreamStatus{Stream: stream.Name, Schedule: stream.Schedule.String(), Stale: true, Gaps: []GapStatus{}}
+	st := StreamStatus{Stream: stream.Name, Schedule: stream.Schedule.String(), Stale: true, Gaps: []GapStatus{}, Warnings: []Warning{}}
 	if next := stream.Schedule.Next(r.now); !next.IsZero() {
 		next = next.UTC()
 		st.NextRun = &next
@@ -224,6 +227,9 @@ func (r *statusReader) stream(ctx context.Context, tenantID string, stream Strea
 		lag := r.now.Sub(cp.Watermark).Seconds()
 		st.Start, st.Watermark, st.LagSeconds = &cp.StartTime, &cp.Watermark, &lag
 		st.InPass = cp.ResumePoint != nil
+		if !cp.PassedAt.IsZero() {
+			st.PassedAt = &cp.PassedAt
+		}
 	}
 	st.Stale = stale(state.Checkpoint.PassedAt, stream.Schedule, r.now)
 	gaps, err := r.store.Gaps(ctx, tenantID, stream.Name)
@@ -237,7 +243,27 @@ func (r *statusReader) stream(ctx context.Context, tenantID string, stream Strea
 	if stream.Hunt != nil && stream.Hunt.Mode == ModeEvents && state.Checkpoint.Revision > 0 {
 		st.ExpiringHours = expiring(state.Checkpoint.Watermark, gaps, r.now).Hours()
 	}
-	return st, nil
+	warnings, err := warner{r.store, stream, state.Checkpoint, gaps}.warnings(ctx)
+	st.Warnings = append(append(st.Warnings, warnings...), st.standing()...)
+	return st, err
+}
+
+// leastExpiring is the part of an hour from which on a loss is worth a word.
+const leastExpiring = 0.05
+
+// standing are the warnings that follow from the rest of the status. What a pass
+// has warned of is looked at anew; a backfill and a comparison are not made again
+// soon, and what they said stands until the next run.
+func (s *StreamStatus) standing() []Warning {
+	var all []Warning
+	if s.ExpiringHours >= leastExpiring {
+		all = append(all, Warning{WarningExpiring, fmt.Sprintf("%.1f hours that were not read fall over the 30-day edge within three days: run `defendersync backfill %s --from 30d`",
+			s.ExpiringHours, s.Stream)})
+	}
+	if r := s.LastRun; r != nil && r.Warning != "" && (r.Command == "backfill" || r.Command == "reconcile") {
+		all = append(all, Warning{WarningRun, "the last " + r.Command + " says: " + r.Warning})
+	}
+	return all
 }
 
 // expiringSoon is how long before the service forgets it a range that was not

@@ -3,19 +3,81 @@ package sync
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"defendersync/store"
 )
 
-// warning says so when the stream has been quieter than it can be by itself: a
-// revoked licence or a filtered view looks just like a quiet tenant.
-func (p *course) warning(ctx context.Context, s *store.Store) (string, error) {
-	ledger, err := s.Coverage(ctx, p.cp.TenantID, p.stream.Name, p.cp.StartTime, p.cp.Watermark)
+// Warning is something about a stream that looks wrong although nothing failed.
+type Warning struct {
+	Kind WarningKind `json:"kind"`
+	Text string      `json:"text"` // a sentence without its full stop
+}
+
+// WarningKind says what a warning is about. Names are stable.
+type WarningKind string
+
+const (
+	WarningSilence  WarningKind = "silence"  // no record for longer than is usual
+	WarningVolume   WarningKind = "volume"   // no record in an hour of the week that always had some
+	WarningExpiring WarningKind = "expiring" // what was not read is about to be forgotten by the service
+	WarningRun      WarningKind = "run"      // what the last run, a backfill or a comparison, said
+)
+
+// WarningKinds lists all kinds.
+func WarningKinds() []WarningKind {
+	return []WarningKind{WarningSilence, WarningVolume, WarningExpiring, WarningRun}
+}
+
+// warner looks for what is unusual about one stream. It reads what is stored,
+// and so a pass that has just ended and a status asked for later say the same.
+type warner struct {
+	store  *store.Store
+	stream Stream
+	cp     store.Checkpoint
+	gaps   []store.Gap
+}
+
+// warnings says so when the stream is quieter than it can be by itself: a
+// revoked licence or a filtered view looks just like a quiet tenant. Before a
+// first pass has ended nothing is known of what is usual.
+func (w warner) warnings(ctx context.Context) ([]Warning, error) {
+	if w.cp.PassedAt.IsZero() {
+		return nil, nil
+	}
+	ledger, err := w.store.Coverage(ctx, w.cp.TenantID, w.stream.Name, w.cp.StartTime, w.cp.Watermark)
+	if err != nil {
+		return nil, err
+	}
+	var all []Warning
+	if text := unexpectedZero(w.stream.Name, span{w.cp.StartTime, w.cp.Watermark}, ledger); text != "" {
+		all = append(all, Warning{WarningSilence, text})
+	}
+	text, err := w.emptyHour(ctx, w.store)
+	if text != "" {
+		all = append(all, Warning{WarningVolume, text})
+	}
+	return all, err
+}
+
+// warning is what sync.runs keeps of a pass that has ended: what is unusual
+// now, and that the stream was stale before it, which the pass has mended.
+func (p *course) warning(ctx context.Context, s *store.Store, before time.Time) (string, error) {
+	gaps, err := s.Gaps(ctx, p.cp.TenantID, p.stream.Name)
 	if err != nil {
 		return "", err
 	}
-	return unexpectedZero(p.stream.Name, span{p.cp.StartTime, p.cp.Watermark}, ledger), nil
+	all, err := warner{s, p.stream, p.cp, gaps}.warnings(ctx)
+	var texts []string
+	for _, w := range all {
+		texts = append(texts, w.Text)
+	}
+	if !before.IsZero() && stale(before, p.stream.Schedule, p.started) {
+		texts = append(texts, fmt.Sprintf("no pass had ended since %s UTC, though the schedule asks for one %s",
+			before.UTC().Format("2006-01-02 15:04"), p.stream.Schedule))
+	}
+	return strings.Join(texts, "; "), err
 }
 
 // From when on a silence is worth a word: so long, and where so many records
@@ -41,12 +103,20 @@ func unexpectedZero(stream string, known span, ledger []store.Coverage) string {
 		if silence < silenceAtAll {
 			return ""
 		}
-		return fmt.Sprintf("the source has served no %s at all since %s: %s", stream, known.since.Format(time.DateOnly), silenceAdvice)
+		return fmt.Sprintf("the source has served no %s at all since %s: %s", recordsOf(stream), known.since.Format(time.DateOnly), silenceAdvice)
 	}
 	usual := float64(rows) * float64(silence) / float64(known.width())
 	if silence < silenceFrom || usual < silenceRows {
 		return ""
 	}
 	return fmt.Sprintf("no %s in the last %s, where about %.0f would have been usual: %s",
-		stream, silence.Round(time.Minute), usual, silenceAdvice)
+		recordsOf(stream), silence.Round(time.Minute), usual, silenceAdvice)
+}
+
+// recordsOf names what a stream is made of.
+func recordsOf(stream string) string {
+	if strings.HasPrefix(stream, huntingPrefix) {
+		return "rows of " + stream
+	}
+	return stream
 }

@@ -296,10 +296,11 @@ func (w *Worker) pass(ctx context.Context, lease store.Lease, t *tenantState, s 
 		}
 		defer p.close()
 		defer func() { r.count(p.way()) }()
+		before := p.way().cp.PassedAt
 		if err := p.read(ctx); err != nil {
 			return err
 		}
-		if r.Warning, err = p.way().warning(ctx, w.cfg.Store); err != nil || !heal {
+		if r.Warning, err = p.way().warning(ctx, w.cfg.Store, before); err != nil || !heal {
 			return err
 		}
 		if err := w.retain(ctx, e); err != nil {

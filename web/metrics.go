@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"slices"
 	"time"
 
 	defsync "defendersync/sync"
@@ -45,11 +46,12 @@ type descriptions struct {
 	expiring                                       *prometheus.Desc // tenant, stream
 
 	// tenant, stream
-	lag, start, watermark, coverage, rows, gaps, gapSeconds, quarantine, stale, inPass, nextRun *prometheus.Desc
-	runStarted, runDuration, runCalls, runThrottled                                             *prometheus.Desc
+	lag, start, watermark, coverage, rows, gaps, gapSeconds, quarantine, stale, inPass, nextRun, passed *prometheus.Desc
+	runStarted, runDuration, runCalls, runThrottled                                                     *prometheus.Desc
 
 	runRows    *prometheus.Desc // tenant, stream, result
 	runOutcome *prometheus.Desc // tenant, stream, outcome
+	warning    *prometheus.Desc // tenant, stream, kind
 }
 
 func newCollector(status func(context.Context) (defsync.Status, error), version string, log *slog.Logger) *collector {
@@ -81,6 +83,8 @@ func newCollector(status func(context.Context) (defsync.Status, error), version 
 		stale:        stream("stream_stale", "1 when no pass has ended for three firings of the schedule."),
 		inPass:       stream("stream_in_pass", "1 while a pass is under way or waits to be resumed."),
 		nextRun:      stream("stream_next_run_timestamp_seconds", "When the schedule fires next."),
+		passed:       stream("stream_last_pass_timestamp_seconds", "Start of the last pass that ended."),
+		warning:      stream("stream_warning", "1 while something looks wrong although nothing failed: see warnings in the status.", "kind"),
 		runStarted:   stream("last_run_start_timestamp_seconds", "Start of the last pass."),
 		runDuration:  stream("last_run_duration_seconds", "Duration of the last pass, once it has ended."),
 		runCalls:     stream("last_run_calls", "Calls that the last pass made."),
@@ -94,7 +98,7 @@ func newCollector(status func(context.Context) (defsync.Status, error), version 
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	d := c.descs
 	for _, desc := range []*prometheus.Desc{d.buildInfo, d.databaseUp, d.quotaLimit, d.quotaRemaining,
-		d.lag, d.start, d.watermark, d.coverage, d.rows, d.gaps, d.gapSeconds, d.quarantine, d.stale, d.inPass, d.nextRun,
+		d.lag, d.start, d.watermark, d.coverage, d.rows, d.gaps, d.gapSeconds, d.quarantine, d.stale, d.inPass, d.nextRun, d.passed, d.warning,
 		d.huntingLimit, d.huntingRemaining, d.huntingBlocked, d.expiring,
 		d.runStarted, d.runDuration, d.runCalls, d.runThrottled, d.runRows, d.runOutcome} {
 		to <- desc
@@ -149,6 +153,11 @@ func (c *collector) collectStream(to chan<- prometheus.Metric, s defsync.StreamS
 	instant(to, c.descs.start, s.Start, labels...)
 	instant(to, c.descs.watermark, s.Watermark, labels...)
 	instant(to, c.descs.nextRun, s.NextRun, labels...)
+	instant(to, c.descs.passed, s.PassedAt, labels...)
+	for _, kind := range defsync.WarningKinds() {
+		warned := slices.ContainsFunc(s.Warnings, func(w defsync.Warning) bool { return w.Kind == kind })
+		gauge(to, c.descs.warning, number(warned), append(slices.Clone(labels), string(kind))...)
+	}
 	gaps := 0.0
 	for _, g := range s.Gaps {
 		gaps += g.To.Sub(g.From).Seconds()

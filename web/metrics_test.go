@@ -82,6 +82,19 @@ defendersync_stream_gaps{stream="incidents",tenant="contoso"} 1
 # TYPE defendersync_stream_in_pass gauge
 defendersync_stream_in_pass{stream="alerts",tenant="contoso"} 0
 defendersync_stream_in_pass{stream="incidents",tenant="contoso"} 1
+# HELP defendersync_stream_last_pass_timestamp_seconds Start of the last pass that ended.
+# TYPE defendersync_stream_last_pass_timestamp_seconds gauge
+defendersync_stream_last_pass_timestamp_seconds{stream="incidents",tenant="contoso"} 1.79517576e+09
+# HELP defendersync_stream_warning 1 while something looks wrong although nothing failed: see warnings in the status.
+# TYPE defendersync_stream_warning gauge
+defendersync_stream_warning{kind="expiring",stream="alerts",tenant="contoso"} 0
+defendersync_stream_warning{kind="expiring",stream="incidents",tenant="contoso"} 1
+defendersync_stream_warning{kind="run",stream="alerts",tenant="contoso"} 0
+defendersync_stream_warning{kind="run",stream="incidents",tenant="contoso"} 0
+defendersync_stream_warning{kind="silence",stream="alerts",tenant="contoso"} 0
+defendersync_stream_warning{kind="silence",stream="incidents",tenant="contoso"} 0
+defendersync_stream_warning{kind="volume",stream="alerts",tenant="contoso"} 0
+defendersync_stream_warning{kind="volume",stream="incidents",tenant="contoso"} 1
 # HELP defendersync_stream_lag_seconds Time from the watermark to now.
 # TYPE defendersync_stream_lag_seconds gauge
 defendersync_stream_lag_seconds{stream="incidents",tenant="contoso"} 150

@@ -10,28 +10,42 @@ import (
 )
 
 func (h *handler) readyz(w http.ResponseWriter, r *http.Request) {
-	reasons := h.unready(r.Context())
+	status, reasons := h.unready(r.Context())
 	if len(reasons) == 0 {
-		text(w, http.StatusOK, "ok\n")
+		text(w, http.StatusOK, strings.Join(append([]string{"ok"}, warningLines(status)...), "\n")+"\n")
 		return
 	}
 	text(w, http.StatusServiceUnavailable, strings.Join(reasons, "\n")+"\n")
 }
 
 // unready says why the worker is not ready, one reason a line; nothing when it is.
-func (h *handler) unready(ctx context.Context) []string {
+func (h *handler) unready(ctx context.Context) (defsync.Status, []string) {
 	for _, c := range h.checks {
 		if err := runCheck(ctx, c); err != nil {
 			h.log.Warn("not ready: "+c.Reason, "err", err)
-			return []string{c.Reason}
+			return defsync.Status{}, []string{c.Reason}
 		}
 	}
 	status, err := h.status.get(ctx)
 	if err != nil {
 		h.log.Warn("not ready: the status could not be read", "err", err)
-		return []string{statusUnreadable}
+		return defsync.Status{}, []string{statusUnreadable}
 	}
-	return staleStreams(status)
+	return status, staleStreams(status)
+}
+
+// warningLines are for whoever looks: what they say is no reason to restart a
+// worker, or to send it no traffic.
+func warningLines(status defsync.Status) []string {
+	var lines []string
+	for _, t := range status.Tenants {
+		for _, s := range t.Streams {
+			for _, w := range s.Warnings {
+				lines = append(lines, fmt.Sprintf("warning: %s/%s: %s", t.Name, s.Stream, strings.Join(strings.Fields(w.Text), " ")))
+			}
+		}
+	}
+	return lines
 }
 
 func runCheck(ctx context.Context, c Check) error {

@@ -49,8 +49,10 @@ func streamWarnings(s defsync.StreamStatus, subject string, now time.Time) []war
 	case late != "":
 		add(late, "The worker's log says more.")
 	}
-	if s.LastRun != nil && s.LastRun.Warning != "" {
-		add(closed(s.LastRun.Warning), "")
+	for _, w := range s.Warnings {
+		if w.Kind != defsync.WarningExpiring { // below, with its command apart
+			add(closed(w.Text), "")
+		}
 	}
 	if n := len(s.Gaps); n > 0 {
 		add(fmt.Sprintf("%s missing, %s together.", isOrAre(n, "range"), length(gapsLength(s.Gaps))), "Later passes read them again by themselves.")

@@ -34,7 +34,8 @@ func sample() defsync.Status {
 			Stream: "incidents", Schedule: "*/5 * * * *", Start: ptr(now.Add(-100 * time.Hour)), Watermark: ptr(now.Add(-150 * time.Second)),
 			LagSeconds: ptr(150.0), CoveragePercent: ptr(99.5), InPass: true, Rows: 321,
 			Gaps:       []defsync.GapStatus{{From: now.Add(-2 * time.Hour), To: now.Add(-90 * time.Minute), Reason: "truncated"}},
-			Quarantine: 2, NextRun: ptr(now.Add(time.Minute)),
+			Quarantine: 2, NextRun: ptr(now.Add(time.Minute)), PassedAt: ptr(now.Add(-4 * time.Minute)),
+			Warnings: []defsync.Warning{{Kind: defsync.WarningVolume, Text: "no incidents\nbetween"}, {Kind: defsync.WarningExpiring, Text: "soon lost"}},
 			LastRun: &defsync.RunStatus{RunID: "r1", Command: "run", StartedAt: now.Add(-4 * time.Minute), FinishedAt: ptr(now.Add(-3 * time.Minute)),
 				Outcome: "partial", RowsRead: 40, RowsInserted: 3, RowsUpdated: 5, RowsUnchanged: 32, Calls: 7, ThrottledSeconds: 1.5},
 		}, {
@@ -108,7 +109,8 @@ func TestHealthAsksNothing(t *testing.T) {
 func TestReady(t *testing.T) {
 	pass := func(context.Context) error { return nil }
 	fail := func(context.Context) error { return errors.New("connect to " + secret) }
-	late, filling, never := sample(), sample(), sample()
+	late, filling, never, calm := sample(), sample(), sample(), sample()
+	calm.Tenants[0].Streams[0].Warnings = nil
 	late.Tenants[0].Streams[0].Stale, late.Tenants[0].Streams[0].InPass = true, false
 	filling.Tenants[0].Streams[0].Stale = true
 	never.Tenants[0].Streams[0].Stale, never.Tenants[0].Streams[1].Stale = true, true
@@ -118,7 +120,8 @@ func TestReady(t *testing.T) {
 		code    int
 		reasons string
 	}{
-		"ready":           {steady(sample()), []Check{{"down", pass}}, 200, "ok\n"},
+		"ready":           {steady(calm), []Check{{"down", pass}}, 200, "ok\n"},
+		"warned of":       {steady(sample()), []Check{{"down", pass}}, 200, "ok\nwarning: contoso/incidents: no incidents between\nwarning: contoso/incidents: soon lost\n"},
 		"database down":   {broken, []Check{{"the database does not answer", fail}, {"behind", fail}}, 503, "the database does not answer\n"},
 		"schema behind":   {steady(sample()), []Check{{"down", pass}, {"migrations are not current", fail}}, 503, "migrations are not current\n"},
 		"no status":       {broken, nil, 503, statusUnreadable + "\n"},

@@ -111,9 +111,6 @@ func waits(t defsync.TenantStatus) []string {
 	return all
 }
 
-// leastExpiring is the part of an hour from which on a loss is worth a word.
-const leastExpiring = 0.05
-
 // troubles are a sentence for each gap, and for what the last run has to say.
 func troubles(tenant string, st defsync.StreamStatus) []string {
 	var all []string
@@ -121,18 +118,14 @@ func troubles(tenant string, st defsync.StreamStatus) []string {
 	for _, g := range st.Gaps {
 		say("gap in %s of %s from %s to %s: %s", st.Stream, tenant, clock(&g.From), clock(&g.To), g.Reason)
 	}
-	if st.ExpiringHours >= leastExpiring {
-		say("%.1f hours of %s of %s that were not read fall over the 30-day edge within three days: run `defendersync backfill %s --from 30d`",
-			st.ExpiringHours, st.Stream, tenant, st.Stream)
-	}
 	if r := st.LastRun; r != nil && r.Error != "" {
 		say("last run of %s of %s failed: %s", st.Stream, tenant, oneLine(r.Error))
 	}
 	if r := st.Locked; r != nil {
 		say("%s of %s of %s gave up at %s: %s", r.Command, st.Stream, tenant, clock(&r.StartedAt), oneLine(r.Error))
 	}
-	if r := st.LastRun; r != nil && r.Warning != "" {
-		say("warning for %s of %s: %s", st.Stream, tenant, oneLine(r.Warning))
+	for _, w := range st.Warnings {
+		say("warning for %s of %s: %s", st.Stream, tenant, oneLine(w.Text))
 	}
 	return all
 }

@@ -20,9 +20,10 @@ func TestPrintStatus(t *testing.T) {
 		Streams: []defsync.StreamStatus{
 			{Stream: "incidents", Watermark: at(0), LagSeconds: &lag, CoveragePercent: &percent, Rows: 1234, Quarantine: 2,
 				Gaps:    []defsync.GapStatus{{From: *at(1), To: *at(2), Reason: "never read"}},
-				LastRun: &defsync.RunStatus{StartedAt: *at(3), Outcome: "failed", Error: "first\nsecond", Warning: "odd"}, NextRun: at(5), Stale: true},
+				LastRun: &defsync.RunStatus{StartedAt: *at(3), Outcome: "failed", Error: "first\nsecond", Warning: "past"}, NextRun: at(5), Stale: true,
+				Warnings: []defsync.Warning{{Kind: defsync.WarningVolume, Text: "odd"}, {Kind: defsync.WarningExpiring, Text: "much\nis lost"}}},
 			{Stream: "alerts", NextRun: at(5), Stale: true},
-			{Stream: "hunting/device_events", NextRun: at(5), NextReconcile: at(17), ExpiringHours: 36.25},
+			{Stream: "hunting/device_events", NextRun: at(5), NextReconcile: at(17)},
 			{Stream: "hunting/email_events", NextRun: at(5), Reconciled: &defsync.RunStatus{StartedAt: *at(4), Outcome: "ok"}},
 			{Stream: "hunting/url_click_events", NextRun: at(5), Reconciled: &defsync.RunStatus{StartedAt: *at(4), Outcome: "failed"}},
 		},
@@ -47,7 +48,7 @@ hunting of contoso is paused until 2026-11-22 10:15:00Z: the service said that t
 gap in incidents of contoso from 2026-11-22 10:01:00Z to 2026-11-22 10:02:00Z: never read
 last run of incidents of contoso failed: first; second
 warning for incidents of contoso: odd
-36.2 hours of hunting/device_events of contoso that were not read fall over the 30-day edge within three days: run ` + "`defendersync backfill hunting/device_events --from 30d`" + `
+warning for incidents of contoso: much; is lost
 `
 	if got := b.String(); got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)

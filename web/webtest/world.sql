@@ -20,7 +20,8 @@ INSERT INTO sync.coverage (tenant_id, stream, from_time, to_time, rows, calls, v
     ('11111111-1111-4111-8111-111111111111', 'incidents', '2026-06-01Z', '2026-07-20 03:00Z', 5, 1, 'complete', NULL, NULL, '2026-11-20Z'),
     ('11111111-1111-4111-8111-111111111111', 'incidents', '2026-07-20 03:00Z', '2026-07-20 06:00Z', 5, 1, 'truncated', 'the service would not say <b>more</b>', NULL, '2026-11-20Z'),
     ('11111111-1111-4111-8111-111111111111', 'incidents', '2026-07-20 06:00Z', '2026-10-01Z', 5, 1, 'complete', NULL, NULL, '2026-11-20Z'),
-    ('11111111-1111-4111-8111-111111111111', 'incidents', '2026-10-02Z', '2026-11-20 11:58Z', 5, 1, 'complete', NULL, NULL, '2026-11-20Z'),
+    ('11111111-1111-4111-8111-111111111111', 'incidents', '2026-10-02Z', '2026-11-20 08:58Z', 57945, 1, 'complete', NULL, NULL, '2026-11-20Z'),
+    ('11111111-1111-4111-8111-111111111111', 'incidents', '2026-11-20 08:58Z', '2026-11-20 11:58Z', 0, 1, 'complete', NULL, NULL, '2026-11-20Z'),
     ('11111111-1111-4111-8111-111111111111', 'alerts', '2026-06-01Z', '2026-11-20 08:00Z', 5, 1, 'complete', NULL, NULL, '2026-11-20Z'),
     ('11111111-1111-4111-8111-111111111111', 'hunting/device_process_events', '2026-10-21Z', '2026-10-22Z', 5, 1, 'complete', NULL, NULL, '2026-11-20Z'),
     ('11111111-1111-4111-8111-111111111111', 'hunting/device_process_events', '2026-10-22Z', '2026-10-22 06:30Z', 0, 1, 'failed', 'too much for one answer: one microsecond holds more than 100,000 rows', NULL, '2026-11-20Z'),
@@ -33,7 +34,7 @@ INSERT INTO sync.runs
     (tenant_id, run_id, stream, command, started_at, finished_at, outcome, rows_read, rows_inserted, rows_updated, rows_unchanged, calls, throttled_seconds, error, warning, fence)
 SELECT r.tenant::uuid, gen_random_uuid(), r.stream, r.command, r.at::timestamptz, r.at::timestamptz + r.took::interval, r.outcome, r.read, r.new, r.changed, r.read - r.new - r.changed, r.calls, 0, r.error, r.warning, 2
 FROM (VALUES
-    ('11111111-1111-4111-8111-111111111111', 'incidents', 'run', '2026-11-20 11:55Z', '1.25 s', 'partial', 1040, 12, 28, 7, NULL, 'no incidents in the last 3h0m0s, where about 42 would have been usual: check that the app still has its role'),
+    ('11111111-1111-4111-8111-111111111111', 'incidents', 'run', '2026-11-20 11:55Z', '1.25 s', 'partial', 1040, 12, 28, 7, NULL, 'no incidents in the last 3h0m0s, where about 42 would have been usual: check that the app still has its role and the tenant its licence'),
     ('11111111-1111-4111-8111-111111111111', 'incidents', 'backfill', '2026-11-19 20:00Z', '1 h 4 min', 'ok', 150000, 149000, 0, 3100, NULL, NULL),
     ('11111111-1111-4111-8111-111111111111', 'alerts', 'run', '2026-11-20 11:55:01Z', '30 s', 'failed', 0, 0, 0, 4, E'list alerts: service answered 503:\n<script>document.title = "taken over"</script> (request-id 42)', NULL),
     ('11111111-1111-4111-8111-111111111111', 'alerts', 'run', '2026-11-20 08:00Z', '0.042 s', 'ok', 31, 1, 2, 1, NULL, NULL),
