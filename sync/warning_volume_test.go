@@ -162,6 +162,7 @@ func TestEmptyHoursAreTold(t *testing.T) {
 			h.rows = append(h.rows, day...)
 		}
 		h.rows[len(h.rows)-28*24+13] = 33 // four weeks before the 13:00 to come
+		h.rows[len(h.rows)-7*24+18] = 500
 		h.rows = append(h.rows, last...)
 		return h
 	}
@@ -179,7 +180,8 @@ func TestEmptyHoursAreTold(t *testing.T) {
 		{"more than is counted", cut(15)[:16], "no alerts between 2026-10-05 15:00 and 16:00 UTC, an hour of the week that had never fewer than 1000 in"},
 		{"rows came after", append(cut(13)[:14], 1), ""},
 		{"a night", cut(1)[:8], "no alerts between"[:0]},
-		{"never ten", cut(17)[:22], ""},
+		{"never ten", cut(17)[:18], ""},
+		{"a burst last week", cut(18)[:19], ""},
 	} {
 		if got := ledger(c.last...).warning(t); !strings.HasPrefix(got, c.want) || (c.want == "") != (got == "") {
 			t.Errorf("%s:\n got %q\nwant %q", c.name, got, c.want)
