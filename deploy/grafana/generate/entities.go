@@ -26,7 +26,7 @@ SELECT count(*) FILTER (WHERE entity_type = 'host') AS devices, count(*) FILTER 
   count(*) FILTER (WHERE entity_type = 'hash') AS hashes, count(*) FILTER (WHERE entity_type = 'url') AS urls
 FROM bi.entities
 WHERE open_incident_count > 0
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])`)
+  AND {tenant}`)
 }
 
 func risks() dashboard.Panel {
@@ -34,7 +34,7 @@ func risks() dashboard.Panel {
 SELECT coalesce(risk_score, 'not said') AS risk, count(*) AS devices
 FROM bi.devices
 WHERE open_incident_count > 0
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  AND {tenant}
 GROUP BY 1
 ORDER BY array_position('{none,informational,low,medium,high}', coalesce(risk_score, 'not said')) DESC NULLS LAST`)
 }
@@ -44,31 +44,47 @@ func platforms() dashboard.Panel {
 SELECT coalesce(os_platform, 'not said') AS "operating system", count(*) AS devices
 FROM bi.devices
 WHERE open_incident_count > 0
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  AND {tenant}
 GROUP BY 1
 ORDER BY devices DESC, 1
 LIMIT 12`)
 }
 
+// devices finds the most wanted first, and then what is known of those alone: so
+// it does, below, with people.
 func devices() dashboard.Panel {
 	return list(size{24, 10}, text{"Devices that need somebody", "Those in the most open incidents first. A name looks it up below."}, `
-SELECT host_name AS device, device AS key, open_incident_count AS "open incidents", open_alert_count AS "open alerts", alert_count AS alerts, risk_score AS risk,
+WITH most AS MATERIALIZED (
+  SELECT tenant_id, entity_key, open_incident_count, open_alert_count
+  FROM bi.entities
+  WHERE entity_type = 'host'
+    AND {tenant}
+  ORDER BY open_incident_count DESC, open_alert_count DESC, alert_count DESC
+  LIMIT 50
+)
+SELECT host_name AS device, device AS key, m.open_incident_count AS "open incidents", m.open_alert_count AS "open alerts", d.alert_count AS alerts, risk_score AS risk,
   os_platform AS "operating system", rbac_group_name AS "group", health_status AS sensor, last_ip_address AS address, last_seen_at AS last
-FROM bi.devices
-WHERE tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-ORDER BY open_incident_count DESC, open_alert_count DESC, alert_count DESC
-LIMIT 50`,
+FROM most AS m
+CROSS JOIN LATERAL (SELECT * FROM bi.devices AS d WHERE d.tenant_id = m.tenant_id AND d.device = m.entity_key) AS d
+ORDER BY m.open_incident_count DESC, m.open_alert_count DESC, d.alert_count DESC`,
 		entityColumn("device"), column("key", hidden()))
 }
 
 func users() dashboard.Panel {
 	return list(size{24, 10}, text{"People who are hit most", "Those in the most open incidents first. A name looks it up below."}, `
-SELECT user_name AS "user", user_key AS key, display_name AS name, open_incident_count AS "open incidents", open_alert_count AS "open alerts", alert_count AS alerts,
+WITH most AS MATERIALIZED (
+  SELECT tenant_id, entity_key, open_incident_count, open_alert_count
+  FROM bi.entities
+  WHERE entity_type = 'user'
+    AND {tenant}
+  ORDER BY open_incident_count DESC, open_alert_count DESC, alert_count DESC
+  LIMIT 50
+)
+SELECT user_name AS "user", user_key AS key, display_name AS name, m.open_incident_count AS "open incidents", m.open_alert_count AS "open alerts", d.alert_count AS alerts,
   first_seen_at AS first, last_seen_at AS last
-FROM bi.users
-WHERE tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-ORDER BY open_incident_count DESC, open_alert_count DESC, alert_count DESC
-LIMIT 50`,
+FROM most AS m
+CROSS JOIN LATERAL (SELECT * FROM bi.users AS d WHERE d.tenant_id = m.tenant_id AND d.user_key = m.entity_key) AS d
+ORDER BY m.open_incident_count DESC, m.open_alert_count DESC, d.alert_count DESC`,
 		entityColumn("user"), column("key", hidden()))
 }
 
@@ -78,7 +94,7 @@ WITH wanted AS (
   SELECT ARRAY[${entity:sqlstring}, lower(${entity:sqlstring})] AS keys WHERE ${entity:sqlstring} <> ''
   UNION ALL
   (SELECT ARRAY[entity_key] FROM defender.entities
-    WHERE ${entity:sqlstring} = '' AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+    WHERE ${entity:sqlstring} = '' AND {tenant}
     ORDER BY alert_count DESC, entity_key LIMIT 1)
 )`
 
@@ -87,7 +103,7 @@ func entityFacts() dashboard.Panel {
 SELECT entity_type AS type, name, alert_count AS alerts, open_alert_count AS "open alerts", open_incident_count AS "open incidents", first_seen_at AS first, last_seen_at AS last
 FROM bi.entities
 WHERE entity_key = ANY ((SELECT keys FROM wanted)::text[])
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  AND {tenant}
 ORDER BY alert_count DESC`)
 }
 
@@ -97,8 +113,8 @@ SELECT $__timeGroupAlias(created_date_time, '1d'), coalesce(severity, 'unknown')
 FROM bi.entity_sightings
 WHERE entity_key = ANY ((SELECT keys FROM wanted)::text[])
   AND $__timeFilter(created_date_time)
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND coalesce(array_position('{informational,low,medium,high}', severity), 0) IN (${severity:sqlstring})
+  AND {tenant}
+  AND {severity}
 GROUP BY 1, 2
 ORDER BY 1, 2`,
 		bySeverity())
@@ -111,8 +127,8 @@ SELECT last_seen_at AS seen, severity, title, status, incident_id::text AS incid
 FROM bi.entity_sightings
 WHERE entity_key = ANY ((SELECT keys FROM wanted)::text[])
   AND $__timeFilter(created_date_time)
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND coalesce(array_position('{informational,low,medium,high}', severity), 0) IN (${severity:sqlstring})
+  AND {tenant}
+  AND {severity}
 ORDER BY last_seen_at DESC
 LIMIT 500`,
 		incidentColumn(), severityColumn())
@@ -123,8 +139,8 @@ func kinds() dashboard.Panel {
 SELECT $__timeGroupAlias(created_date_time, '1d'), entity_type AS metric, count(DISTINCT entity_key) AS entities
 FROM bi.entity_sightings
 WHERE $__timeFilter(created_date_time)
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND coalesce(array_position('{informational,low,medium,high}', severity), 0) IN (${severity:sqlstring})
+  AND {tenant}
+  AND {severity}
 GROUP BY 1, 2
 ORDER BY 1, 2`)
 }
@@ -136,8 +152,8 @@ SELECT entity_type AS type, min(name) AS name, entity_key AS key, count(DISTINCT
 FROM bi.entity_sightings
 WHERE entity_type IN ('ip', 'url', 'mailbox')
   AND $__timeFilter(created_date_time)
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND coalesce(array_position('{informational,low,medium,high}', severity), 0) IN (${severity:sqlstring})
+  AND {tenant}
+  AND {severity}
 GROUP BY entity_type, entity_key
 ORDER BY alerts DESC, entity_key
 LIMIT 50`,

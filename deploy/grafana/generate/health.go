@@ -10,7 +10,7 @@ func health() board {
 		variables: []dashboard.VariableModel{tenants(), choice("stream", "Stream", "incidents, alerts or hunting/NAME.", `
 SELECT DISTINCT stream
 FROM sync.checkpoints
-WHERE tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+WHERE {tenant}
 ORDER BY 1`)},
 		sections: []section{
 			{"Now", []dashboard.Panel{healthNumbers(), streams()}},
@@ -24,9 +24,9 @@ func healthNumbers() dashboard.Panel {
 	return numbers(size{24, 4}, text{"Whole and current", "Streams; the longest that one of them lags behind; ranges that are missing; records that PostgreSQL refused; passes of the last day that failed."}, `
 SELECT count(*) AS streams, extract(epoch FROM max(lag)) AS "longest lag", sum(gap_count) AS gaps, sum(quarantine_count) AS quarantine,
   (SELECT count(*) FROM bi.sync_runs AS r WHERE r.outcome = 'failed' AND r.started_at > now() - interval '1 day'
-    AND r.tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[]) AND r.stream = ANY (ARRAY[${stream:sqlstring}]::text[])) AS "failed since yesterday"
+    AND {r.tenant} AND r.stream = ANY (ARRAY[${stream:sqlstring}]::text[])) AS "failed since yesterday"
 FROM bi.freshness
-WHERE tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+WHERE {tenant}
   AND stream = ANY (ARRAY[${stream:sqlstring}]::text[])`,
 		durations("longest lag"),
 		column("gaps", ofSteps(good, step{1, poor})),
@@ -39,7 +39,7 @@ func streams() dashboard.Panel {
 SELECT tenant_id::text AS tenant, stream, watermark AS "read until", settled_until AS "settled until", extract(epoch FROM lag) AS lag,
   rows, gap_count AS gaps, extract(epoch FROM gap_time) AS "gaps together", quarantine_count AS quarantine, last_run_at AS "last began", last_outcome AS "last run", last_error AS error
 FROM bi.freshness
-WHERE tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+WHERE {tenant}
   AND stream = ANY (ARRAY[${stream:sqlstring}]::text[])
 ORDER BY lag DESC`,
 		column("rows", ofUnit("short")), durations("lag", "gaps together"), freshnessColumns())
@@ -52,7 +52,7 @@ SELECT $__timeGroupAlias(started_at, $__interval), stream AS metric,
   max(CASE outcome WHEN 'failed' THEN 4 WHEN 'interrupted' THEN 3 WHEN 'locked' THEN 2 WHEN 'running' THEN 0 WHEN 'ok' THEN 0 ELSE 1 END) AS worst
 FROM bi.sync_runs
 WHERE $__timeFilter(started_at)
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  AND {tenant}
   AND stream = ANY (ARRAY[${stream:sqlstring}]::text[])
 GROUP BY 1, 2
 ORDER BY 1, 2`),
@@ -70,7 +70,7 @@ func written() dashboard.Panel {
 SELECT $__timeGroupAlias(started_at, $__interval), stream AS metric, sum(rows_inserted + rows_updated) AS rows
 FROM bi.sync_runs
 WHERE $__timeFilter(started_at)
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  AND {tenant}
   AND stream = ANY (ARRAY[${stream:sqlstring}]::text[])
 GROUP BY 1, 2
 ORDER BY 1, 2`,
@@ -82,7 +82,7 @@ func requests() dashboard.Panel {
 SELECT $__timeGroupAlias(started_at, $__interval), stream AS metric, sum(calls) AS requests
 FROM bi.sync_runs
 WHERE $__timeFilter(started_at)
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  AND {tenant}
   AND stream = ANY (ARRAY[${stream:sqlstring}]::text[])
 GROUP BY 1, 2
 ORDER BY 1, 2`,
@@ -94,7 +94,7 @@ func durationsOfPasses() dashboard.Panel {
 SELECT $__timeGroupAlias(started_at, $__interval), stream AS metric, max(extract(epoch FROM coalesce(duration, now() - started_at))) AS longest
 FROM bi.sync_runs
 WHERE $__timeFilter(started_at)
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  AND {tenant}
   AND stream = ANY (ARRAY[${stream:sqlstring}]::text[])
 GROUP BY 1, 2
 ORDER BY 1, 2`,
@@ -106,7 +106,7 @@ func waits() dashboard.Panel {
 SELECT $__timeGroupAlias(started_at, $__interval), stream AS metric, sum(throttled_seconds) AS waited
 FROM bi.sync_runs
 WHERE $__timeFilter(started_at)
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  AND {tenant}
   AND stream = ANY (ARRAY[${stream:sqlstring}]::text[])
 GROUP BY 1, 2
 ORDER BY 1, 2`,
@@ -117,7 +117,7 @@ func gaps() dashboard.Panel {
 	return list(size{12, 8}, text{"Gaps", "Ranges between a stream's start and its watermark that are not complete, whatever the time range. A pass reads them again by itself."}, `
 SELECT stream, from_time AS "from", to_time AS "to", extract(epoch FROM to_time - from_time) AS length, reason
 FROM sync.gaps
-WHERE tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+WHERE {tenant}
   AND stream = ANY (ARRAY[${stream:sqlstring}]::text[])
 ORDER BY from_time DESC
 LIMIT 200`,
@@ -128,7 +128,7 @@ func quarantine() dashboard.Panel {
 	return list(size{12, 8}, text{"Quarantine", "Records that could not be stored, kept with their bytes: defendersync quarantine shows and retries them."}, `
 SELECT stream, kind, key, reason, attempts, first_seen_at AS first, last_attempt_at AS "last attempt", octet_length(payload) AS size
 FROM sync.quarantine
-WHERE tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+WHERE {tenant}
   AND stream = ANY (ARRAY[${stream:sqlstring}]::text[])
 ORDER BY last_attempt_at DESC
 LIMIT 200`,
@@ -140,7 +140,7 @@ func troubles() dashboard.Panel {
 SELECT started_at AS began, stream, command, outcome, extract(epoch FROM duration) AS took, error, warning
 FROM bi.sync_runs
 WHERE $__timeFilter(started_at) AND (error IS NOT NULL OR warning IS NOT NULL)
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  AND {tenant}
   AND stream = ANY (ARRAY[${stream:sqlstring}]::text[])
 ORDER BY started_at DESC
 LIMIT 200`,
@@ -152,7 +152,7 @@ func surprises() dashboard.Panel {
 SELECT first_seen_at AS first, object, property, change, detail
 FROM sync.schema_changes
 WHERE $__timeFilter(first_seen_at)
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  AND {tenant}
 ORDER BY first_seen_at DESC
 LIMIT 200`)
 }

@@ -13,7 +13,7 @@ func hunting() board {
 SELECT DISTINCT stream
 FROM sync.checkpoints
 WHERE stream LIKE 'hunting/%'
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  AND {tenant}
 ORDER BY 1`)},
 		sections: []section{
 			{"In the time range, at most the last 90 days", []dashboard.Panel{huntNumbers(), huntRows(), huntRead(), huntCalls(), huntWaits()}},
@@ -28,7 +28,7 @@ func huntNumbers() dashboard.Panel {
 SELECT sum(rows_inserted) AS "rows stored", sum(rows_read) AS "rows read", sum(calls) AS requests, sum(throttled_seconds) AS "waited", count(*) AS passes
 FROM bi.sync_runs
 WHERE $__timeFilter(started_at)
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  AND {tenant}
   AND stream = ANY (ARRAY[${stream:sqlstring}]::text[])`,
 		unit("short"), durations("waited"))
 }
@@ -38,7 +38,7 @@ func huntRows() dashboard.Panel {
 SELECT day::timestamp AT TIME ZONE 'UTC' AS time, stream AS metric, sum(rows_inserted) AS rows
 FROM bi.stream_daily
 WHERE day BETWEEN ($__timeFrom()::timestamptz AT TIME ZONE 'UTC')::date AND ($__timeTo()::timestamptz AT TIME ZONE 'UTC')::date
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  AND {tenant}
   AND stream = ANY (ARRAY[${stream:sqlstring}]::text[])
 GROUP BY day, stream
 ORDER BY day, stream`)
@@ -49,7 +49,7 @@ func huntRead() dashboard.Panel {
 SELECT day::timestamp AT TIME ZONE 'UTC' AS time, stream AS metric, sum(rows_read) AS rows
 FROM bi.stream_daily
 WHERE day BETWEEN ($__timeFrom()::timestamptz AT TIME ZONE 'UTC')::date AND ($__timeTo()::timestamptz AT TIME ZONE 'UTC')::date
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  AND {tenant}
   AND stream = ANY (ARRAY[${stream:sqlstring}]::text[])
 GROUP BY day, stream
 ORDER BY day, stream`)
@@ -60,7 +60,7 @@ func huntCalls() dashboard.Panel {
 SELECT day::timestamp AT TIME ZONE 'UTC' AS time, stream AS metric, sum(calls) AS requests
 FROM bi.stream_daily
 WHERE day BETWEEN ($__timeFrom()::timestamptz AT TIME ZONE 'UTC')::date AND ($__timeTo()::timestamptz AT TIME ZONE 'UTC')::date
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  AND {tenant}
   AND stream = ANY (ARRAY[${stream:sqlstring}]::text[])
 GROUP BY day, stream
 ORDER BY day, stream`)
@@ -71,7 +71,7 @@ func huntWaits() dashboard.Panel {
 SELECT day::timestamp AT TIME ZONE 'UTC' AS time, stream AS metric, sum(throttled_seconds) AS waited
 FROM bi.stream_daily
 WHERE day BETWEEN ($__timeFrom()::timestamptz AT TIME ZONE 'UTC')::date AND ($__timeTo()::timestamptz AT TIME ZONE 'UTC')::date
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  AND {tenant}
   AND stream = ANY (ARRAY[${stream:sqlstring}]::text[])
 GROUP BY day, stream
 ORDER BY day, stream`,
@@ -109,7 +109,7 @@ func huntStreams() dashboard.Panel {
 SELECT stream, rows AS "rows stored ever", start_time AS "since", watermark AS "read until", settled_until AS "settled until", extract(epoch FROM lag) AS lag,
   gap_count AS gaps, extract(epoch FROM gap_time) AS "gaps together", quarantine_count AS quarantine, last_outcome AS "last run"
 FROM bi.freshness
-WHERE tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+WHERE {tenant}
   AND stream = ANY (ARRAY[${stream:sqlstring}]::text[])
 ORDER BY rows DESC`,
 		column("rows stored ever", ofUnit("short")), durations("lag", "gaps together"), freshnessColumns())
@@ -142,7 +142,7 @@ func huntDiffers() dashboard.Panel {
 SELECT stream, hour, source_rows AS "at the source", stored_rows AS "stored", checked_at AS checked
 FROM sync.reconciliations
 WHERE $__timeFilter(hour)
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  AND {tenant}
   AND stream = ANY (ARRAY[${stream:sqlstring}]::text[])
 ORDER BY hour DESC
 LIMIT 200`)
@@ -154,7 +154,7 @@ SELECT first_seen_at AS first, object, property, change, detail
 FROM sync.schema_changes
 WHERE $__timeFilter(first_seen_at)
   AND object NOT IN ('incident', 'alert', 'evidence')
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  AND {tenant}
 ORDER BY first_seen_at DESC
 LIMIT 200`)
 }

@@ -23,7 +23,7 @@ func incidents() dashboard.VariableModel {
 	return pick("incident", "Incident", "Open ones, worst and oldest first, then those created or changed in the time range.", `
 SELECT incident_id::text AS __value, concat_ws(' ', '#' || incident_id, display_name) AS __text
 FROM defender.incidents
-WHERE tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+WHERE {tenant}
   AND redirect_incident_id IS NULL
   AND (status IS DISTINCT FROM 'resolved' OR $__timeFilter(created_date_time) OR $__timeFilter(last_update_date_time))
 ORDER BY (status = 'resolved') IS TRUE,
@@ -41,8 +41,8 @@ SELECT
   count(*) FILTER (WHERE sla_due_at BETWEEN now() AND now() + interval '1 day') AS "due within a day"
 FROM bi.incidents
 WHERE is_open
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND severity_rank IN (${severity:sqlstring})`,
+  AND {tenant}
+  AND {severity}`,
 		durations("oldest", "median age"),
 		column("past target", ofSteps(good, step{1, bad})),
 		column("due within a day", ofSteps(good, step{1, poor})))
@@ -61,8 +61,8 @@ FROM (VALUES
   (4, '7 to 30 days', '7 days', '30 days'), (5, 'over 30 days', '30 days', '1000 years')
 ) AS b (place, band, since, until)
 LEFT JOIN bi.incidents AS i ON i.is_open AND i.age >= b.since AND i.age < b.until
-  AND i.tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND i.severity_rank IN (${severity:sqlstring})
+  AND {i.tenant}
+  AND {i.severity}
 GROUP BY place, band
 ORDER BY place`,
 		bySeverity())
@@ -75,8 +75,8 @@ SELECT date_trunc('week', created_date_time AT TIME ZONE 'UTC') AT TIME ZONE 'UT
   extract(epoch FROM percentile_cont(0.5) WITHIN GROUP (ORDER BY time_to_resolve)) AS "to resolve"
 FROM bi.incidents
 WHERE $__timeFilter(created_date_time)
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND severity_rank IN (${severity:sqlstring})
+  AND {tenant}
+  AND {severity}
 GROUP BY 1
 ORDER BY 1`,
 		unit("s"))
@@ -87,8 +87,8 @@ func onTime() dashboard.Panel {
 SELECT severity, 100.0 * count(*) FILTER (WHERE NOT sla_breached) / count(*) AS "in time"
 FROM bi.incidents
 WHERE $__timeFilter(resolved_at) AND sla_target IS NOT NULL
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND severity_rank IN (${severity:sqlstring})
+  AND {tenant}
+  AND {severity}
 GROUP BY severity, severity_rank
 ORDER BY severity_rank DESC`,
 		unit("percent"), upTo(100), thresholds(bad, step{50, poor}, step{80, fair}, step{95, good}))
@@ -100,8 +100,8 @@ SELECT incident_id::text AS incident, severity, display_name AS name, status, co
   extract(epoch FROM age) AS age, extract(epoch FROM sla_due_at - now()) AS "time left", reopen_count AS reopened, incident_web_url AS portal
 FROM bi.incidents
 WHERE is_open AND sla_due_at < now() + interval '1 day'
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND severity_rank IN (${severity:sqlstring})
+  AND {tenant}
+  AND {severity}
 ORDER BY sla_due_at
 LIMIT 100`,
 		incidentColumn(), severityColumn(), portalColumn(), durations("age"), timeLeft())
@@ -114,7 +114,7 @@ SELECT incident_id::text AS number, severity, display_name AS name, status, clas
   alert_count AS alerts, entity_count AS entities, nullif(array_to_string(merged_incident_ids, ', '), '') AS "merged into it",
   nullif(array_to_string(custom_tags, ', '), '') AS tags, incident_web_url AS portal
 FROM bi.incidents
-WHERE tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+WHERE {tenant}
   AND incident_id = nullif(${incident:sqlstring}, '')::bigint`,
 		severityColumn(), portalColumn())
 }
@@ -124,7 +124,7 @@ func course() dashboard.Panel {
 	return states(size{24, 6}, text{"Status, severity and owner", "From the recorded changes. What was before the first synchronisation is shown as it was then."}, newQuery(rows, `
 WITH i AS (
   SELECT * FROM defender.incidents
-  WHERE tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[]) AND incident_id = nullif(${incident:sqlstring}, '')::bigint
+  WHERE {tenant} AND incident_id = nullif(${incident:sqlstring}, '')::bigint
 ), h AS (
   SELECT h.field, h.changed_at, h.old_value, h.new_value
   FROM defender.incident_history AS h
@@ -156,7 +156,7 @@ func alertsOf() dashboard.Panel {
 SELECT created_date_time AS created, severity, title, status, service_source AS product, extract(epoch FROM time_to_detect) AS "time to detect",
   evidence_count AS evidence, nullif(array_to_string(mitre_techniques, ', '), '') AS techniques, alert_web_url AS portal
 FROM bi.alerts
-WHERE tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+WHERE {tenant}
   AND incident_id = nullif(${incident:sqlstring}, '')::bigint
 ORDER BY created_date_time
 LIMIT 500`,
@@ -167,7 +167,7 @@ func entitiesOf() dashboard.Panel {
 	return list(size{12, 10}, text{"Who and what it touches", "What the evidence of its alerts names. A name leads to everything else that is known of it."}, `
 SELECT entity_type AS type, name, entity_key AS key, alert_count AS alerts, first_seen_at AS first, last_seen_at AS last, is_malicious AS malicious
 FROM bi.incident_entities
-WHERE tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+WHERE {tenant}
   AND incident_id = nullif(${incident:sqlstring}, '')::bigint
 ORDER BY is_malicious DESC, alert_count DESC, entity_type, name
 LIMIT 500`,
@@ -178,7 +178,7 @@ func changesOf() dashboard.Panel {
 	return list(size{12, 10}, text{"What changed", "Recorded changes since the first synchronisation, the latest first."}, `
 SELECT h.changed_at AS at, h.field, h.old_value AS "from", h.new_value AS "to"
 FROM defender.incident_history AS h
-WHERE h.tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+WHERE {h.tenant}
   AND h.incident_id = nullif(${incident:sqlstring}, '')::bigint
 ORDER BY h.changed_at DESC, h.field
 LIMIT 200`)
@@ -188,20 +188,21 @@ func commentsOf() dashboard.Panel {
 	return list(size{12, 8}, text{"What people wrote", "Comments on the incident."}, `
 SELECT created_date_time AS at, created_by_display_name AS "by", comment
 FROM defender.incident_comments
-WHERE tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+WHERE {tenant}
   AND incident_id = nullif(${incident:sqlstring}, '')::bigint
 ORDER BY comment_no`)
 }
 
 func techniquesOf() dashboard.Panel {
 	return list(size{12, 8}, text{"Techniques", "MITRE ATT&CK techniques of its alerts, in the order of the matrix."}, `
-SELECT tactic_name AS tactic, technique_id AS technique, technique_name AS name, count(*) AS alerts,
-  'https://attack.mitre.org/techniques/' || replace(technique_id, '.', '/') || '/' AS page
-FROM bi.alert_techniques
-WHERE tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND incident_id = nullif(${incident:sqlstring}, '')::bigint
-GROUP BY tactic_position, tactic_name, technique_id, technique_name
-ORDER BY tactic_position, alerts DESC`,
+SELECT t.tactic_name AS tactic, t.technique_id AS technique, t.technique_name AS name, count(*) AS alerts,
+  'https://attack.mitre.org/techniques/' || replace(t.technique_id, '.', '/') || '/' AS page
+FROM bi.alerts AS a
+JOIN bi.alert_techniques AS t USING (tenant_id, alert_id)
+WHERE {a.tenant}
+  AND a.incident_id = nullif(${incident:sqlstring}, '')::bigint
+GROUP BY t.tactic_position, t.tactic_name, t.technique_id, t.technique_name
+ORDER BY t.tactic_position, alerts DESC`,
 		techniqueColumn())
 }
 
@@ -211,7 +212,7 @@ WITH here AS (
   SELECT e.tenant_id, e.entity_type, e.entity_key
   FROM bi.incident_entities AS e
   JOIN defender.entities AS x USING (tenant_id, entity_type, entity_key)
-  WHERE e.tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+  WHERE {e.tenant}
     AND e.incident_id = nullif(${incident:sqlstring}, '')::bigint AND x.alert_count < 10
 ), shared AS (
   SELECT s.tenant_id, s.incident_id, count(DISTINCT (s.entity_type, s.entity_key)) AS shared,

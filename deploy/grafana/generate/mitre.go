@@ -13,7 +13,7 @@ func mitre() board {
 			choice("technique", "Technique", "For the last panel.", `
 SELECT DISTINCT technique_id AS __value, concat_ws(' ', technique_id, technique_name) AS __text
 FROM bi.techniques
-WHERE tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+WHERE {tenant}
 ORDER BY 1`)},
 		sections: []section{
 			{"In the time range", []dashboard.Panel{matrixNumbers(), byTactic(), tacticHeat(), techniqueTable(), newTechniques()}},
@@ -28,8 +28,8 @@ SELECT count(DISTINCT alert_id) AS alerts, count(DISTINCT incident_id) AS incide
   count(DISTINCT technique_id) FILTER (WHERE technique_name IS NULL) AS "not known here"
 FROM bi.alert_techniques
 WHERE $__timeFilter(created_date_time)
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND coalesce(array_position('{informational,low,medium,high}', severity), 0) IN (${severity:sqlstring})`)
+  AND {tenant}
+  AND {severity}`)
 }
 
 func byTactic() dashboard.Panel {
@@ -42,8 +42,8 @@ SELECT tactic_name AS tactic,
   count(DISTINCT alert_id) FILTER (WHERE severity IS NULL OR severity NOT IN ('high', 'medium', 'low', 'informational')) AS unknown
 FROM bi.alert_techniques
 WHERE $__timeFilter(created_date_time) AND tactic_name IS NOT NULL
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND coalesce(array_position('{informational,low,medium,high}', severity), 0) IN (${severity:sqlstring})
+  AND {tenant}
+  AND {severity}
 GROUP BY tactic_position, tactic_name
 ORDER BY tactic_position`,
 		bySeverity())
@@ -54,8 +54,8 @@ func tacticHeat() dashboard.Panel {
 SELECT $__timeGroupAlias(created_date_time, '1d'), to_char(tactic_position, 'FM00') || ' ' || tactic_name AS metric, count(DISTINCT alert_id) AS alerts
 FROM bi.alert_techniques
 WHERE $__timeFilter(created_date_time) AND tactic_name IS NOT NULL
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND coalesce(array_position('{informational,low,medium,high}', severity), 0) IN (${severity:sqlstring})
+  AND {tenant}
+  AND {severity}
 GROUP BY 1, 2
 ORDER BY 1, 2`)
 }
@@ -66,7 +66,7 @@ SELECT technique_id AS technique, technique_name AS name, string_agg(tactic_name
   alert_count AS alerts, first_seen_at AS first, last_seen_at AS last,
   'https://attack.mitre.org/techniques/' || replace(technique_id, '.', '/') || '/' AS page
 FROM bi.techniques
-WHERE tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+WHERE {tenant}
 GROUP BY tenant_id, technique_id, technique_name, alert_count, first_seen_at, last_seen_at
 ORDER BY first_seen_at DESC
 LIMIT 50`,
@@ -80,8 +80,8 @@ SELECT technique_id AS technique, technique_name AS name, count(DISTINCT alert_i
   'https://attack.mitre.org/techniques/' || replace(technique_id, '.', '/') || '/' AS page
 FROM bi.alert_techniques
 WHERE $__timeFilter(created_date_time)
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND coalesce(array_position('{informational,low,medium,high}', severity), 0) IN (${severity:sqlstring})
+  AND {tenant}
+  AND {severity}
 GROUP BY technique_id, technique_name
 ORDER BY alerts DESC, technique_id
 LIMIT 50`,
@@ -94,8 +94,8 @@ func techniqueSeries() dashboard.Panel {
 SELECT $__timeGroupAlias(created_date_time, '1d'), coalesce(severity, 'unknown') AS metric, count(DISTINCT alert_id) AS alerts
 FROM bi.alert_techniques
 WHERE $__timeFilter(created_date_time)
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND coalesce(array_position('{informational,low,medium,high}', severity), 0) IN (${severity:sqlstring})
+  AND {tenant}
+  AND {severity}
   AND technique_id = ANY (ARRAY[${technique:sqlstring}]::text[])
 GROUP BY 1, 2
 ORDER BY 1, 2`,
@@ -109,8 +109,8 @@ SELECT t.created_date_time AS created, t.severity, a.title, t.status, t.incident
 FROM bi.alert_techniques AS t
 JOIN defender.alerts AS a USING (tenant_id, alert_id)
 WHERE $__timeFilter(t.created_date_time)
-  AND t.tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND coalesce(array_position('{informational,low,medium,high}', t.severity), 0) IN (${severity:sqlstring})
+  AND {t.tenant}
+  AND {t.severity}
   AND t.technique_id = ANY (ARRAY[${technique:sqlstring}]::text[])
 GROUP BY t.tenant_id, t.alert_id, t.created_date_time, t.severity, a.title, t.status, t.incident_id, t.service_source, a.alert_web_url
 ORDER BY t.created_date_time DESC

@@ -80,23 +80,21 @@ func others() dashboard.DashboardLink {
 	return l
 }
 
-// tenants chooses tenants. The database holds no names of them. It is an array
-// in SQL, for that of none is no mistake, as in a database that is still empty.
+// tenants chooses tenants. The database holds no names of them.
 func tenants() dashboard.VariableModel {
 	return choice("tenant", "Tenant", "Directory (tenant) IDs, as configured.",
 		`SELECT DISTINCT tenant_id::text FROM sync.checkpoints ORDER BY 1`)
 }
 
-// severities chooses by severity_rank, which has a number for severities that
-// are not known yet, and for none.
+// severities chooses by name; other is one that is not known yet, or none.
 func severities() dashboard.VariableModel {
 	v := newVariable(dashboard.VariableTypeCustom, "severity", "Severity")
 	v.Multi, v.IncludeAll, v.AllowCustomValue = new(true), new(true), new(false)
-	v.Query = &dashboard.StringOrMap{String: new("high : 4,medium : 3,low : 2,informational : 1,other : 0")}
-	for _, o := range []struct{ text, value string }{
-		{"All", "$__all"}, {"high", "4"}, {"medium", "3"}, {"low", "2"}, {"informational", "1"}, {"other", "0"},
-	} {
-		v.Options = append(v.Options, dashboard.VariableOption{Selected: new(o.value == "$__all"), Text: one(o.text), Value: one(o.value)})
+	names := []string{"high", "medium", "low", "informational", "other"}
+	v.Query = &dashboard.StringOrMap{String: new(strings.Join(names, ","))}
+	v.Options = append(v.Options, dashboard.VariableOption{Selected: new(true), Text: one("All"), Value: one("$__all")})
+	for _, n := range names {
+		v.Options = append(v.Options, dashboard.VariableOption{Selected: new(false), Text: one(n), Value: one(n)})
 	}
 	v.Current = all()
 	return v
@@ -112,7 +110,7 @@ func choice(name, label, about, sql string) dashboard.VariableModel {
 // pick is of one of what sql returns, and of the first at first.
 func pick(name, label, about, sql string) dashboard.VariableModel {
 	v := newVariable(dashboard.VariableTypeQuery, name, label)
-	sql = strings.TrimSpace(sql)
+	sql = chosen(sql)
 	v.Datasource, v.Description = source(), &about
 	v.Query, v.Definition = &dashboard.StringOrMap{String: &sql}, &sql
 	v.Multi, v.IncludeAll, v.AllowCustomValue = new(false), new(false), new(true)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"regexp"
 	"strings"
 
 	"github.com/grafana/grafana-foundation-sdk/go/cog/variants"
@@ -39,7 +40,27 @@ type query struct {
 }
 
 func newQuery(f format, sql string) *query {
-	return &query{"A", source(), "code", f, true, strings.TrimSpace(sql) + "\n"}
+	return &query{"A", source(), "code", f, true, chosen(sql) + "\n"}
+}
+
+// What nearly every query has stands in SQL here as {tenant} and {severity}, or as
+// {t.tenant} for the table t. Both compare columns and no expressions of them: of
+// those PostgreSQL has no statistics, takes them for rare, and looks up one by one
+// what is nearly everything. No tenant is chosen in a database that is still empty.
+const (
+	ofTenant   = "T.tenant_id = ANY (array_remove(ARRAY[${tenant:sqlstring}]::text[], '')::uuid[])"
+	ofSeverity = "(T.severity IN (${severity:sqlstring})" +
+		" OR 'other' IN (${severity:sqlstring}) AND coalesce(T.severity NOT IN ('high', 'medium', 'low', 'informational'), true))"
+)
+
+var condition = regexp.MustCompile(`\{(\w+\.)?(tenant|severity)\}`)
+
+// chosen puts the conditions in.
+func chosen(sql string) string {
+	return condition.ReplaceAllStringFunc(strings.TrimSpace(sql), func(s string) string {
+		m := condition.FindStringSubmatch(s)
+		return strings.ReplaceAll(map[string]string{"tenant": ofTenant, "severity": ofSeverity}[m[2]], "T.", m[1])
+	})
 }
 
 // ImplementsDataqueryVariant and what follows is the interface of a query.

@@ -26,8 +26,8 @@ SELECT
   count(*) FILTER (WHERE coalesce(assigned_to, '') = '') AS "nobody's"
 FROM bi.incidents
 WHERE is_open
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND severity_rank IN (${severity:sqlstring})`,
+  AND {tenant}
+  AND {severity}`,
 		column("of high severity", ofSteps(good, step{1, poor})),
 		column("past target", ofSteps(good, step{1, bad})),
 		column("waiting too long", ofSteps(good, step{1, bad})),
@@ -39,8 +39,8 @@ func queueByOwner() dashboard.Panel {
 SELECT coalesce(nullif(assigned_to, ''), 'nobody') AS owner, count(*) AS incidents
 FROM bi.incidents
 WHERE is_open
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND severity_rank IN (${severity:sqlstring})
+  AND {tenant}
+  AND {severity}
 GROUP BY 1
 ORDER BY incidents DESC, owner
 LIMIT 12`)
@@ -53,8 +53,8 @@ SELECT incident_id::text AS incident, severity, display_name AS name, status, co
   alert_count AS alerts, entity_count AS entities, incident_web_url AS portal
 FROM bi.incidents
 WHERE is_open
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND severity_rank IN (${severity:sqlstring})
+  AND {tenant}
+  AND {severity}
 ORDER BY severity_rank DESC, created_date_time
 LIMIT 50`,
 		incidentColumn(), severityColumn(), portalColumn(), durations("age"), timeLeft())
@@ -74,8 +74,8 @@ SELECT
   count(*) FILTER (WHERE transition = 'resolved') AS resolved
 FROM bi.incident_transitions
 WHERE $__timeFilter(changed_at)
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND coalesce(array_position('{informational,low,medium,high}', severity), 0) IN (${severity:sqlstring})`)
+  AND {tenant}
+  AND {severity}`)
 }
 
 func speedNumbers() dashboard.Panel {
@@ -86,8 +86,8 @@ SELECT
   extract(epoch FROM percentile_cont(0.9) WITHIN GROUP (ORDER BY time_to_resolve)) AS "slowest tenth"
 FROM bi.incidents
 WHERE $__timeFilter(created_date_time)
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND severity_rank IN (${severity:sqlstring})`,
+  AND {tenant}
+  AND {severity}`,
 		unit("s"), decimals(1))
 }
 
@@ -96,8 +96,8 @@ func flow() dashboard.Panel {
 SELECT day::timestamp AT TIME ZONE 'UTC' AS time, sum(opened) AS opened, sum(resolved) AS resolved, sum(reopened) AS reopened
 FROM bi.incident_daily
 WHERE day BETWEEN ($__timeFrom()::timestamptz AT TIME ZONE 'UTC')::date AND ($__timeTo()::timestamptz AT TIME ZONE 'UTC')::date
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND severity_rank IN (${severity:sqlstring})
+  AND {tenant}
+  AND {severity}
 GROUP BY day
 ORDER BY day`,
 		apart(), column("opened", ofColour(poor)), column("resolved", ofColour(good)), column("reopened", ofColour(bad)))
@@ -108,8 +108,8 @@ func backlog() dashboard.Panel {
 SELECT day::timestamp AT TIME ZONE 'UTC' AS time, severity AS metric, sum(backlog) AS backlog
 FROM bi.incident_daily
 WHERE day BETWEEN ($__timeFrom()::timestamptz AT TIME ZONE 'UTC')::date AND ($__timeTo()::timestamptz AT TIME ZONE 'UTC')::date
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND severity_rank IN (${severity:sqlstring})
+  AND {tenant}
+  AND {severity}
 GROUP BY day, severity, severity_rank
 ORDER BY day, severity_rank DESC`,
 		bySeverity(), stacked())
@@ -120,8 +120,8 @@ func alertsByProduct() dashboard.Panel {
 SELECT $__timeGroupAlias(created_date_time, '1d'), coalesce(service_source, 'unknown') AS metric, count(*) AS alerts
 FROM bi.alerts
 WHERE $__timeFilter(created_date_time)
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND severity_rank IN (${severity:sqlstring})
+  AND {tenant}
+  AND {severity}
 GROUP BY 1, 2
 ORDER BY 1, 2`)
 }
@@ -136,8 +136,8 @@ SELECT coalesce(nullif(classification, 'unknown'), 'not classified') AS classifi
   count(*) FILTER (WHERE severity_rank = 0) AS unknown
 FROM bi.incidents
 WHERE $__timeFilter(resolved_at)
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND severity_rank IN (${severity:sqlstring})
+  AND {tenant}
+  AND {severity}
 GROUP BY 1
 ORDER BY count(*) DESC`,
 		bySeverity())
@@ -151,8 +151,8 @@ SELECT title, service_source AS product, count(*) AS alerts, count(DISTINCT inci
   max(created_date_time) AS last
 FROM bi.alerts
 WHERE $__timeFilter(created_date_time)
-  AND tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
-  AND severity_rank IN (${severity:sqlstring})
+  AND {tenant}
+  AND {severity}
 GROUP BY title, service_source
 ORDER BY alerts DESC, title
 LIMIT 30`,
@@ -164,7 +164,7 @@ func settled() dashboard.Panel {
 SELECT stream, watermark AS "read until", settled_until AS "settled until", extract(epoch FROM lag) AS lag,
   gap_count AS gaps, quarantine_count AS quarantine, last_outcome AS "last run"
 FROM bi.freshness
-WHERE tenant_id::text = ANY (ARRAY[${tenant:sqlstring}]::text[])
+WHERE {tenant}
   AND stream IN ('incidents', 'alerts')
 ORDER BY stream DESC`,
 		durations("lag"), freshnessColumns())
