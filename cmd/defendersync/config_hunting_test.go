@@ -217,3 +217,24 @@ streams:
 		t.Errorf("mode %s", s.Hunt.Mode)
 	}
 }
+
+// The configuration of deploy/compose.yaml is right, with what that sets.
+func TestDeployedConfigIsRight(t *testing.T) {
+	text, err := os.ReadFile("../../deploy/config.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate(t, compileSchema(t), string(text)); err != nil {
+		t.Error(err)
+	}
+	env := fakeEnvironment(map[string]string{"DEFENDER_TENANT_ID": "11111111-2222-3333-4444-555555555555",
+		"DEFENDER_CLIENT_ID": "11111111-2222-3333-4444-555555555555", "DATABASE_URL": "postgres://defendersync@postgres/defender"}, nil)
+	env.readFile = func(string) ([]byte, error) { return []byte("x"), nil }
+	c, err := parseConfig("config.yaml", text, env, testNow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if warnings := c.warnings(); len(warnings) > 0 {
+		t.Errorf("warnings: %q", warnings)
+	}
+}
