@@ -86,7 +86,7 @@ func onTime() dashboard.Panel {
 	return gauges(size{6, 11}, text{"Resolved in time", "Of the incidents resolved in the time range, the share within its target in bi.sla_targets."}, `
 SELECT severity, 100.0 * count(*) FILTER (WHERE NOT sla_breached) / count(*) AS "in time"
 FROM bi.incidents
-WHERE $__timeFilter(resolved_at) AND sla_target IS NOT NULL
+WHERE $__timeFilter(resolved_at) AND last_update_date_time >= $__timeFrom()::timestamptz - interval '1 day' AND sla_target IS NOT NULL
   AND {tenant}
   AND {severity}
 GROUP BY severity, severity_rank

@@ -135,7 +135,7 @@ SELECT coalesce(nullif(classification, 'unknown'), 'not classified') AS classifi
   count(*) FILTER (WHERE severity = 'informational') AS informational,
   count(*) FILTER (WHERE severity_rank = 0) AS unknown
 FROM bi.incidents
-WHERE $__timeFilter(resolved_at)
+WHERE $__timeFilter(resolved_at) AND last_update_date_time >= $__timeFrom()::timestamptz - interval '1 day'
   AND {tenant}
   AND {severity}
 GROUP BY 1
