@@ -152,8 +152,10 @@ func (c *Client) fetch(ctx context.Context, e endpoint, u *url.URL, attempts int
 // do makes a call. Its error is wrapped with the call's name, once.
 func (c *Client) do(ctx context.Context, cl call) error {
 	var refused *token // by a 401; a second one is final
+	var used *token
 	_, err := retry(ctx, c.limiter, cl.name, cl.attempts, func() (answer, *failure) {
 		a, f := c.send(ctx, cl)
+		used = a.token
 		if f != nil && a.status == http.StatusUnauthorized && refused == nil {
 			refused = a.token
 			return a, c.renew(ctx, refused)
@@ -167,6 +169,7 @@ func (c *Client) do(ctx context.Context, cl call) error {
 		return nil
 	}
 	if _, ok := errors.AsType[*PermissionError](err); ok { // it names the call itself
+		c.tokens.doubt(ctx, used)
 		return err
 	}
 	return fmt.Errorf("%s: %w", cl.name, err)

@@ -223,6 +223,25 @@ func TestPermissionError(t *testing.T) {
 	}
 }
 
+// TestGrantedRoleIsSeen grants the missing role while the token that lacks it
+// is good for most of an hour.
+func TestGrantedRoleIsSeen(t *testing.T) {
+	fake := &wireFake{answer: script(says(403, `{"error":{"code":"Forbidden","message":""}}`), says(200, `{"value":[]}`))}
+	c := newTestClient(t, fake, nil)
+	var pe *PermissionError
+	if _, err := incidents(t.Context(), c); !errors.As(err, &pe) {
+		t.Fatalf("err = %v, want a *PermissionError", err)
+	}
+	for range 2 {
+		if _, err := incidents(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if fake.tokensSent() != 2 {
+		t.Errorf("%d tokens were asked for, want one more after the 403", fake.tokensSent())
+	}
+}
+
 func TestStatusError(t *testing.T) {
 	long := strings.Repeat("x", 10_000)
 	for name, tc := range map[string]struct {

@@ -93,6 +93,18 @@ func (s *TokenSource) get(ctx context.Context, refused *token) (*token, error) {
 	return s.replace(ctx)
 }
 
+// doubt has a token replaced before it is used again, if that can be done: a
+// role that is granted from now on is in the next one only, and this one is good
+// for an hour.
+func (s *TokenSource) doubt(ctx context.Context, t *token) {
+	select {
+	case s.turn <- struct{}{}:
+		t.refresh = time.Time{}
+		<-s.turn
+	case <-ctx.Done():
+	}
+}
+
 // replace fetches a new token. While the old one is still good, failing to
 // replace it early is no reason to stop.
 func (s *TokenSource) replace(ctx context.Context) (*token, error) {
