@@ -22,8 +22,8 @@ func (s *soak) judge() {
 			s.t.Errorf("%s: %s; see %s", w.name, line, w.log)
 		}
 	}
+	s.flat()
 	for _, x := range s.tenants {
-		x.equalsDatabase()
 		x.keptLimits()
 		x.keptWaits()
 	}
@@ -36,7 +36,9 @@ func (s *soak) judge() {
 			s.t.Errorf("%d %s are left", n, what)
 		}
 	}
-	s.flat()
+	for _, x := range s.tenants {
+		x.equalsDatabase()
+	}
 }
 
 // equalsDatabase compares the tenant with what a reader of this tenant alone can

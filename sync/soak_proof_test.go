@@ -70,8 +70,8 @@ func TestSoak(t *testing.T) {
 	troubled.Wait()
 	s.comeToRest()
 	s.watch.end()
+	defer func() { t.Log("\n" + s.report()) }() // whatever the judgement ends with
 	s.judge()
-	t.Log("\n" + s.report())
 }
 
 // newSoak sets everything up and starts the two workers.

@@ -128,14 +128,12 @@ func (x *soakTenant) rotate() {
 	x.writeSecret(x.s.t, secret)
 }
 
-// disown takes the app's permissions away; those given back are in the next token.
+// disown takes the app's permissions away. Those given back are in the next
+// token only, and the present one stays good.
 func (x *soakTenant) disown() {
 	x.sim.SetRoles([]string{}, []string{})
 	x.sim.RevokeTokens()
-	x.restored = append(x.restored, func() {
-		x.sim.SetRoles(nil, nil)
-		x.sim.RevokeTokens()
-	})
+	x.restored = append(x.restored, func() { x.sim.SetRoles(nil, nil) })
 }
 
 func (x *soakTenant) someIncident() defendersim.Incident {
