@@ -28,7 +28,7 @@ build: ## build ./defendersync
 
 lint: ## formatting, vet and staticcheck
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
-	go vet ./...
+	go vet ./... && go vet -tags pooler,soak ./sync
 	go run $(STATICCHECK) ./...
 
 # Tests of pglocal are about processes, which the detector does not see.

@@ -340,6 +340,8 @@ func wire() []mutant {
 			`a.status == http.StatusUnauthorized && refused == nil`, `false`),
 		of("401 refreshes the token once", "sync/defender", "TestUnauthorizedRenewsTheTokenOnce", "sync/defender/client.go",
 			`a.status == http.StatusUnauthorized && refused == nil`, `a.status == http.StatusUnauthorized`),
+		of("403 refreshes the token for the next call", "sync/defender", "TestGrantedRoleIsSeen", "sync/defender/token.go",
+			"t.refresh = time.Time{}", "_ = t.refresh"),
 		of("no answer repeats the token", "sync/defender", "TestNothingSecretIsLogged", "sync/defender/client.go",
 			"r.message, r.code = redact(r.message, tok.value), redact(r.code, tok.value)", ""),
 		of("retries are bounded", "sync/defender", "TestRetriesAreBounded", "sync/defender/retry.go",
