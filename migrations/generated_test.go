@@ -284,7 +284,7 @@ func TestGeneratedTables(t *testing.T) {
 	mustMeet(t, s, "SoftwareInventory", "Name", "Vendor")
 	var got []string
 	for _, line := range schema(t, s.Pool()) {
-		if strings.Contains(line, "hunting.") || len(got) > 0 && strings.HasPrefix(line, "  ") {
+		if strings.HasPrefix(line, "table hunting.") || strings.HasPrefix(line, "view hunting.") || len(got) > 0 && strings.HasPrefix(line, "  ") {
 			got = append(got, line)
 		} else if len(got) > 0 {
 			break

@@ -28,6 +28,8 @@ func twoTenants(t *testing.T, pool *pgxpool.Pool) {
 				VALUES ('%s', 'a', 1, 'new', now(), now(), '{}', gen_random_uuid(), now(), now())`,
 			`INSERT INTO defender.alert_techniques VALUES ('%s', 'a', 'T1566.002')`,
 			`INSERT INTO defender.alert_evidence (tenant_id, alert_id, evidence_no, evidence_type, host_name, user_principal_name, raw) VALUES ('%s', 'a', 1, 'device', 'ws-1', 'ann@x.example', '{}')`,
+			`INSERT INTO defender.hunting_sightings VALUES ('%s', '2026-11-01', 'device_events', 'host', 'ws-2', '2026-11-01 01:00Z', '2026-11-01 02:00Z', '{device_name}')`,
+			`INSERT INTO defender.entities VALUES ('%s', 'host', 'ws-2', 'WS-2', NULL, NULL, 0, '2026-11-01 01:00Z', '2026-11-01 02:00Z')`,
 			`INSERT INTO sync.checkpoints (tenant_id, stream, start_time, watermark, next_from, revision, window_width, rows, changed, updated_at) VALUES ('%s', 'incidents', now(), now(), now(), 1, '0', 0, 0, now())`,
 		} {
 			if _, err := pool.Exec(t.Context(), fmt.Sprintf(sql, id)); err != nil {
@@ -188,6 +190,43 @@ func TestReaderOfOneTenantIsHeld(t *testing.T) {
 	} {
 		if err := migrations.GrantReadTenant(t.Context(), owner, who, tenant); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %s", who, err, want)
+		}
+	}
+}
+
+// Readers of one tenant that there are go on reading when the sightings of hunting
+// come to a view of theirs, and see their tenant's.
+func TestReaderOfOneTenantSeesTheNewSightings(t *testing.T) {
+	url := storetest.URL(t)
+	owner := connect(t, url)
+	if texts(t, owner, `SELECT (current_setting('server_version_num')::int < 150000)::text`)[0] == "true" {
+		t.Skip("before PostgreSQL 15 there are none")
+	}
+	const role, other = `defendersync "test" old reader`, "defendersync test other reader"
+	withRole(t, owner, role)
+	withRole(t, owner, other)
+	if _, err := migrations.DownTo(t.Context(), owner, 12); err != nil {
+		t.Fatal(err)
+	}
+	for r, id := range map[string]string{role: tenant, other: otherTenant} {
+		if err := migrations.GrantReadTenant(t.Context(), owner, r, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := migrations.Up(t.Context(), owner); err != nil {
+		t.Fatal(err)
+	}
+	twoTenants(t, owner)
+	reader := as(t, url, role)
+	onlyTenant(t, owner, reader)
+	for r, id := range map[string]string{role: tenant, other: otherTenant} {
+		for _, sql := range []string{
+			`SELECT DISTINCT tenant_id::text FROM bi.entity_sightings WHERE source = 'hunting'`,
+			`SELECT DISTINCT tenant_id::text FROM bi.entities WHERE hunting_first_seen_at IS NOT NULL`,
+		} {
+			if got := texts(t, as(t, url, r), sql); !cmp.Equal(got, []string{id}) {
+				t.Errorf("%s: %s: %q, want %s", r, sql, got, id)
+			}
 		}
 	}
 }

@@ -193,8 +193,8 @@ func (p *alertPage) queueEntities(b *pgx.Batch) {
 		INSERT INTO defender.entities AS e (tenant_id, entity_type, entity_key, name, first_seen_at, last_seen_at, alert_count)
 		SELECT
 			$1::uuid, c.entity_type, c.entity_key, coalesce(e.name, c.name),
-			CASE WHEN c.lost THEN coalesce(least(c.first_seen_at, o.first_seen_at), e.first_seen_at) ELSE least(c.first_seen_at, e.first_seen_at) END,
-			CASE WHEN c.lost THEN coalesce(greatest(c.last_seen_at, o.last_seen_at), e.last_seen_at) ELSE greatest(c.last_seen_at, e.last_seen_at) END,
+			CASE WHEN c.lost THEN least(c.first_seen_at, o.first_seen_at) ELSE least(c.first_seen_at, e.first_seen_at) END,
+			CASE WHEN c.lost THEN greatest(c.last_seen_at, o.last_seen_at) ELSE greatest(c.last_seen_at, e.last_seen_at) END,
 			coalesce(e.alert_count, 0) + c.gained
 		FROM changed AS c
 		LEFT JOIN LATERAL (
@@ -214,15 +214,24 @@ func (p *alertPage) queueEntities(b *pgx.Batch) {
 			first_seen_at = excluded.first_seen_at, last_seen_at = excluded.last_seen_at, alert_count = excluded.alert_count
 		WHERE (e.first_seen_at, e.last_seen_at, e.alert_count)
 			IS DISTINCT FROM (excluded.first_seen_at, excluded.last_seen_at, excluded.alert_count)`
-	// Not NOT EXISTS: without hash joins that would compare each with each.
+	// Not NOT EXISTS: without hash joins that would compare each with each. What no
+	// alert names any more, as the statement before has found, and hunting never did,
+	// goes with its last sighting.
 	const gone = `
-		DELETE FROM defender.entity_sightings AS s
-		USING unnest($1::uuid[], $2::text[]) AS k (tenant_id, alert_id)
-		WHERE s.tenant_id = k.tenant_id AND s.alert_id = k.alert_id
-			AND (s.alert_id, s.entity_type, s.entity_key) NOT IN (
-				SELECT x.alert_id, x.entity_type, x.entity_key
-				FROM unnest($3::text[], $4::text[], $5::text[]) AS x (alert_id, entity_type, entity_key)
-			)`
+		WITH gone AS (
+			DELETE FROM defender.entity_sightings AS s
+			USING unnest($1::uuid[], $2::text[]) AS k (tenant_id, alert_id)
+			WHERE s.tenant_id = k.tenant_id AND s.alert_id = k.alert_id
+				AND (s.alert_id, s.entity_type, s.entity_key) NOT IN (
+					SELECT x.alert_id, x.entity_type, x.entity_key
+					FROM unnest($3::text[], $4::text[], $5::text[]) AS x (alert_id, entity_type, entity_key)
+				)
+			RETURNING s.tenant_id, s.entity_type, s.entity_key
+		)
+		DELETE FROM defender.entities AS e
+		USING (SELECT DISTINCT tenant_id, entity_type, entity_key FROM gone) AS g
+		WHERE e.tenant_id = g.tenant_id AND e.entity_type = g.entity_type AND e.entity_key = g.entity_key
+			AND e.alert_count = 0 AND e.hunting_first_seen_at IS NULL`
 	const sightings = `
 		INSERT INTO defender.entity_sightings AS s (
 			tenant_id, alert_id, entity_type, entity_key, name, first_seen_at, last_seen_at, evidence_count,
@@ -251,9 +260,6 @@ func (p *alertPage) queueEntities(b *pgx.Batch) {
 			name = excluded.name, first_seen_at = excluded.first_seen_at, last_seen_at = excluded.last_seen_at,
 			evidence_count = excluded.evidence_count, properties = excluded.properties,
 			evidence_types = excluded.evidence_types, roles = excluded.roles, verdicts = excluded.verdicts`
-	const unseen = `
-		DELETE FROM defender.entities
-		WHERE tenant_id = $1::uuid AND alert_count = 0`
 	tenant := p.rows[0].TenantID
 	ids, tenants := make([]string, len(p.rows)), make([]string, len(p.rows))
 	var fresh []*sighting
@@ -267,5 +273,4 @@ func (p *alertPage) queueEntities(b *pgx.Batch) {
 	if len(fresh) > 0 {
 		b.Queue(sightings, append([]any{tenant, ids}, all...)...)
 	}
-	b.Queue(unseen, tenant)
 }

@@ -19,6 +19,9 @@ func OpenWith(ctx context.Context, url string, change func(*pgxpool.Config)) (*S
 // LimitIndex makes r write its index to a file from n rows on.
 func LimitIndex(r *HuntRows, n int) { r.index.limit = n }
 
+// LimitSights makes commits of r hold n of what its rows name at a time; 0 leaves it.
+func LimitSights(r *HuntRows, n int) { r.sights = n }
+
 // HuntText returns the text of a JSON string as it is stored.
 func HuntText(raw []byte) string {
 	var room []byte

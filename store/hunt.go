@@ -34,6 +34,7 @@ type HuntSpec struct {
 	Occurrences bool
 
 	Drop, Hash  []string // columns left out; columns replaced by a keyed digest
+	Entities    []string // columns whose values become sightings, of HuntEntityColumns; nil: all of those
 	OnNewColumn string   // "add" (also ""), "ignore" or "fail"
 	AutoMigrate bool     // make and widen the table; else ask for it by [*SchemaPendingError]
 }

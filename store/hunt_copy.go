@@ -63,6 +63,9 @@ func (l *loader) tenant() [16]byte {
 	return id
 }
 
+// timeSize is what appendTime appends.
+const timeSize = 4 + 8
+
 func appendTime(dst []byte, at time.Time) []byte {
 	dst = append(dst, 0, 0, 0, 8)
 	return binary.BigEndian.AppendUint64(dst, uint64(at.Sub(epoch).Microseconds()))

@@ -24,6 +24,7 @@ type loader struct {
 	table string          // quoted
 	held  map[string]bool // keys of rows in quarantine
 	copy  []byte          // what COPY reads
+	found *found          // what the rows written name
 
 	// apart finds the row that PostgreSQL refuses, by halves under savepoints.
 	apart bool
@@ -68,7 +69,8 @@ func (s *Store) tryHunt(ctx context.Context, c *Commit, apart bool) (*writer, er
 	var w *writer
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		w = &writer{tx: tx, batch: &pgx.Batch{}}
-		l := &loader{w: w, c: c, rows: c.Hunt, table: hunting(c.Hunt.spec.table()), apart: apart}
+		l := &loader{w: w, c: c, rows: c.Hunt, table: hunting(c.Hunt.spec.table()), apart: apart, found: newFound(c.Hunt)}
+		defer l.found.close()
 		queueSettings(w.batch)
 		queueFence(w.batch, c.Lease, &w.now)
 		l.queueHeld()
@@ -78,12 +80,18 @@ func (s *Store) tryHunt(ctx context.Context, c *Commit, apart bool) (*writer, er
 		if err := l.load(ctx); err != nil {
 			return err
 		}
+		if err := l.writeSightings(ctx); err != nil {
+			return err
+		}
 		if c.Parts == PartsRemoved {
 			w.queueOldParts(c)
 		}
 		queueGuard(w.batch, c.Lease, &w.now)
 		queueLedger(w.batch, c.span(), &w.ledger)
 		if err := w.send(ctx); err != nil {
+			return err
+		}
+		if err := l.writeEntities(ctx); err != nil {
 			return err
 		}
 		if err := l.quarantineOdd(ctx); err != nil {
@@ -143,7 +151,10 @@ func (l *loader) load(ctx context.Context) error {
 		if err := l.write(ctx, fresh, &l.w.counts.Inserted); err != nil {
 			return err
 		}
-		return l.rewrite(ctx, changed)
+		if err := l.rewrite(ctx, changed); err != nil || !l.found.full() {
+			return err
+		}
+		return l.writeSightings(ctx)
 	})
 }
 
@@ -235,7 +246,7 @@ func (l *loader) stale(chunk []huntEntry) (condition string, times []*time.Time)
 	times = make([]*time.Time, len(chunk))
 	for i, e := range chunk {
 		if e.time != noTime {
-			at := epoch.Add(time.Duration(e.time%1e6) * time.Microsecond).Add(time.Duration(e.time/1e6) * time.Second)
+			at := instant(e.time)
 			times[i] = &at
 		}
 	}
@@ -275,7 +286,7 @@ func (l *loader) guarded(ctx context.Context, rows []huntEntry, write func([]hun
 	if !l.apart {
 		return write(rows)
 	}
-	return l.w.isolate(ctx, len(rows), func(lo, hi int) error { return write(rows[lo:hi]) }, func(n int, err error) Quarantined {
+	return l.w.isolate(ctx, len(rows), func(lo, hi int) error { return l.foundIn(func() error { return write(rows[lo:hi]) }) }, func(n int, err error) Quarantined {
 		return l.refused(rows[n], err)
 	})
 }
@@ -309,6 +320,7 @@ func (l *loader) copyShape(ctx context.Context, shape int32, rows []huntEntry) e
 		if l.copy, err = l.appendTuple(l.copy, e); err != nil {
 			return err
 		}
+		l.found.add(l.rows.shapes[shape], e.time, l.copy[len(l.copy)-int(e.size)-timeSize:])
 	}
 	if len(l.copy) == 0 {
 		return nil

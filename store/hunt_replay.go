@@ -149,13 +149,17 @@ func (s *Store) storeRefused(ctx context.Context, c *Commit, id string) (Counts,
 	var counts Counts
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		w := &writer{tx: tx, batch: &pgx.Batch{}}
-		l := &loader{w: w, c: c, rows: c.Hunt, table: hunting(c.Hunt.spec.table())}
+		l := &loader{w: w, c: c, rows: c.Hunt, table: hunting(c.Hunt.spec.table()), found: newFound(c.Hunt)}
+		defer l.found.close()
 		queueSettings(w.batch)
 		queueGuard(w.batch, c.Lease, &w.now)
 		if err := w.send(ctx); err != nil {
 			return err
 		}
 		if err := l.loadRefused(ctx); err != nil {
+			return err
+		}
+		if err := errors.Join(l.writeSightings(ctx), l.writeEntities(ctx)); err != nil {
 			return err
 		}
 		w.batch.Queue(release, c.Lease.TenantID, id)

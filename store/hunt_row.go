@@ -16,6 +16,8 @@ type huntShape struct {
 	whole   bool          // the identity is every value there is
 	time    int           // of columns: the time column; -1 for none
 	timed   bool          // the time is part of the identity
+	names   []shapeNaming // the columns that name entities
+	reach   int           // how many columns lead to the last of them
 }
 
 // shapeColumn is one column that an answer has values for.
@@ -53,6 +55,7 @@ func newShape(spec *HuntSpec, t *huntTable, served []HuntColumn) *huntShape {
 	if s.timed && s.time >= 0 && !slices.Contains(s.key, s.time) {
 		s.key = append(s.key, s.time)
 	}
+	s.nameColumns(spec)
 	return s
 }
 

@@ -25,6 +25,7 @@ type HuntRows struct {
 	keptSize int64 // of spool: what was accepted
 	keptOdd  int   // of odd: likewise
 	head     []byte
+	sights   int // how much of what the rows name is held at a time; 0 means maxSights
 
 	// Of a result that is read whole; see parts.
 	answers, keptAnswers int    // begun, and accepted

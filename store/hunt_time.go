@@ -36,6 +36,11 @@ func parseInstant(t token) (micros int64, ok bool) {
 	return (seconds+clock-zone)*1e6 + fraction, ok
 }
 
+// instant is the time that is so many microseconds after [epoch].
+func instant(micros int64) time.Time {
+	return time.UnixMicro(epoch.UnixMicro() + micros).UTC()
+}
+
 func daysIn(year, month int64) int64 {
 	return int64(time.Date(int(year), time.Month(month)+1, 0, 0, 0, 0, 0, time.UTC).Day())
 }

@@ -1,10 +1,7 @@
 package sync
 
 import (
-	"net/netip"
-	"strings"
-	"unicode"
-
+	"defendersync/store"
 	"defendersync/sync/defender"
 )
 
@@ -24,29 +21,7 @@ func setHostName(x scope, row *evidence, o defender.Object, name string) {
 func setDeviceDNSName(x scope, row *evidence, o defender.Object, name string) {
 	setText(evidenceTexts["device_dns_name"])(x, row, o, name)
 	served, _, _ := o.Text(name)
-	if host := firstLabel(served); host != "" && (row.HostName == nil || *row.HostName == "") {
+	if host := store.FirstLabel(served); host != "" && (row.HostName == nil || *row.HostName == "") {
 		row.HostName = &host
 	}
-}
-
-// firstLabel is the host in a DNS name; "" when the name is none, as an IP
-// address is not.
-func firstLabel(name string) string {
-	name = strings.TrimSuffix(name, ".")
-	if _, err := netip.ParseAddr(name); err == nil {
-		return ""
-	}
-	for label := range strings.SplitSeq(name, ".") {
-		if label == "" || strings.ContainsFunc(label, notInLabel) {
-			return ""
-		}
-	}
-	host, _, _ := strings.Cut(name, ".")
-	return host
-}
-
-// notInLabel is wider than the standard: names of machines have underscores
-// and letters of all languages.
-func notInLabel(r rune) bool {
-	return r != '-' && r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
 }
