@@ -24,6 +24,10 @@ const HuntFamily = "hunting"
 // name in snake case.
 func HuntingStream(name string) string { return huntingPrefix + store.SnakeCase(name) }
 
+// HuntEntityColumns lists the columns of advanced hunting whose values may become
+// sightings of entities.
+func HuntEntityColumns() []string { return store.HuntEntityColumns() }
+
 // Hunter is the tenant's advanced hunting. *defender.Client implements it.
 type Hunter interface {
 	Hunt(context.Context, defender.HuntRequest, defender.HuntSink) (*defender.HuntAnswer, error)
@@ -54,6 +58,7 @@ type Hunt struct {
 	Key         []string      // columns; nil until resolved, or for the whole row
 	Drop, Hash  []string      // columns left out, and columns kept as a keyed hash
 	OnNewColumn string        // "add" (or ""), "ignore", "fail"
+	Entities    []string      // columns whose values become sightings; nil: all of HuntEntityColumns, empty: none
 	Lookback    time.Duration // of a query in mode replace or snapshot
 	RowLocal    bool          // the user vouches that the query is row-local
 	Window      string        // "" or WindowTimespan
@@ -173,6 +178,7 @@ func (h *Hunt) spec(tenantID string) store.HuntSpec {
 		Drop:        h.Drop,
 		Hash:        h.Hash,
 		OnNewColumn: h.OnNewColumn,
+		Entities:    h.Entities,
 		AutoMigrate: h.AutoMigrate,
 	}
 }

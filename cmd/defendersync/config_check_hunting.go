@@ -90,6 +90,7 @@ func (h *huntCheck) check(c *config) {
 		return
 	}
 	h.columns()
+	h.entities()
 	h.meaning()
 	if h.Table != "" {
 		h.known()
@@ -136,6 +137,30 @@ func (h *huntCheck) columns() {
 			h.fail(at, "%s is the time of the rows, which cannot be hashed", c)
 		case c.in(texts(h.Columns.Drop)...):
 			h.fail(at, "%s is dropped, too; take it from one of the two", c)
+		}
+	}
+}
+
+// entities checks that what is to be seen in a stream can be: events with a time,
+// in columns that are stored as they are.
+func (h *huntCheck) entities() {
+	switch {
+	case len(h.Entities) == 0:
+		return
+	case h.hunt.Mode != defsync.ModeEvents:
+		h.fail("entities", "is for mode events, whose rows say when something was seen; take it out")
+		return
+	case h.hunt.TimeColumn == "":
+		h.fail("entities", "needs to know when a row happened; name the column in time_column")
+		return
+	}
+	for i, e := range h.Entities {
+		at := fmt.Sprintf("entities[%d]", i)
+		switch c := columnName(e); {
+		case slices.Contains(h.Entities[:i], e):
+			h.fail(at, "%s is named twice", e)
+		case c.in(texts(h.Columns.Drop)...) || c.in(texts(h.Columns.Hash)...):
+			h.fail(at, "%s is private by columns, and no sighting is made of it; take it from one of the two", e)
 		}
 	}
 }

@@ -220,6 +220,7 @@ func (d *decoder) sequence(n ast.Node, path string, v reflect.Value) {
 	case *ast.SequenceNode:
 		items = n.Values
 	case *ast.NullNode:
+		return // as if it were left out
 	default:
 		d.fail(n.GetToken(), path, "want a list (lines of - item), found %s", describe(n))
 		return

@@ -25,6 +25,7 @@ type huntingConfig struct {
 	TimeColumn  columnName   `yaml:"time_column"`
 	Key         []columnName `yaml:"key"`
 	OnNewColumn onNewColumn  `yaml:"on_new_column"`
+	Entities    []entityName `yaml:"entities"`
 	Lookback    duration     `yaml:"lookback"`
 	RowLocal    bool         `yaml:"row_local"`
 	Window      windowName   `yaml:"window"`
@@ -60,7 +61,7 @@ func (h *huntingConfig) resolve(autoMigrate bool) error {
 	hunt, err := defsync.Hunt{
 		Name: h.label(), Table: string(h.Table), Query: string(h.Query),
 		Mode: defsync.Mode(h.Mode), TimeColumn: string(h.TimeColumn), Key: texts(h.Key),
-		Drop: texts(h.Columns.Drop), Hash: texts(h.Columns.Hash), OnNewColumn: string(h.OnNewColumn),
+		Drop: texts(h.Columns.Drop), Hash: texts(h.Columns.Hash), OnNewColumn: string(h.OnNewColumn), Entities: texts(h.Entities),
 		Lookback: time.Duration(h.Lookback), RowLocal: h.RowLocal, Window: string(h.Window),
 		Retention: time.Duration(h.Retention), Reconcile: h.Reconcile.Schedule, AutoMigrate: autoMigrate,
 	}.Resolve()
@@ -95,8 +96,12 @@ func (s *streamsConfig) hunts() bool {
 	return false
 }
 
+// texts keeps none apart from an empty list, which for entities differ.
 func texts[T ~string](all []T) []string {
-	var s []string
+	if all == nil {
+		return nil
+	}
+	s := []string{}
 	for _, v := range all {
 		s = append(s, string(v))
 	}
@@ -128,6 +133,27 @@ func (c *columnName) setText(s string) error {
 	}
 	*c = columnName(s)
 	return nil
+}
+
+// entityName is a documented column of advanced hunting whose values are hosts,
+// users, addresses, URLs, hashes or mailboxes.
+type entityName string
+
+func (e *entityName) setText(s string) error {
+	spelled := make(map[string]string)
+	var lower []string
+	for _, c := range defsync.HuntEntityColumns() {
+		l := strings.ToLower(c)
+		spelled[l], lower = c, append(lower, l)
+	}
+	if c, ok := spelled[strings.ToLower(s)]; ok {
+		*e = entityName(c)
+		return nil
+	}
+	if near := closest(s, lower); near != "" {
+		return fmt.Errorf("is no column that is known to name entities; did you mean %s?", spelled[near])
+	}
+	return errors.New("is no column that is known to name entities; a query can give it the name of one, as by | project-rename RemoteIP = ...")
 }
 
 type modeName string

@@ -73,6 +73,22 @@ func TestHuntingConfig(t *testing.T) {
 	}
 }
 
+// No list of columns of entities and an empty one are not the same.
+func TestEntitiesOfAStream(t *testing.T) {
+	for lines, want := range map[string][]string{
+		"    - {table: DeviceEvents}":                                 nil,
+		"    - {table: DeviceEvents, entities: }":                     nil,
+		"    - {table: DeviceEvents, entities: []}":                   {},
+		"    - {table: DeviceEvents, entities: [sha256, DeviceName]}": {"SHA256", "DeviceName"},
+		"    - {table: DeviceTvmSoftwareInventory, entities: []}":     {},
+		"    - {table: DeviceEvents, columns: {hash: [AccountName]}}": nil,
+	} {
+		if diff := cmp.Diff(want, parseHunting(t, lines)[0].hunt.Entities); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", lines, diff)
+		}
+	}
+}
+
 func TestReconcileIsDailyUnlessToldOtherwise(t *testing.T) {
 	for lines, want := range map[string]string{
 		"    - {table: DeviceEvents}":                                "17 3 * * *",

@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+
+	defsync "defendersync/sync"
 
 	"github.com/goccy/go-yaml"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -113,7 +116,7 @@ streams:
 
 // huntingRight has each key of a table and of a query once.
 const huntingRight = `
-    - {table: DeviceEvents, reconcile: "17 3 * * *", retention: 400d, columns: {drop: [A], hash: [B]}, key: [K], time_column: T, on_new_column: fail}
+    - {table: DeviceEvents, reconcile: "17 3 * * *", retention: 400d, columns: {drop: [A], hash: [B]}, key: [K], time_column: T, on_new_column: fail, entities: [SHA256]}
     - {table: EmailEvents, mode: snapshot, schedule: "0 4 * * *", enabled: true, start: 3d, overlap: 0, settle: 1m, reconcile: ""}
     - {name: logons, query: "IdentityLogonEvents | count", mode: replace, lookback: 3d, window: timespan}
     - {name: local, query: "DeviceEvents", mode: events, row_local: true}
@@ -132,7 +135,7 @@ func TestSchemaRefusesWhatTheDecoderRefusesInHunting(t *testing.T) {
 		{"on_new_column: fail", "on_new_column: drop"}, {"window: timespan", "window: prelude"}, {"row_local: true", "row_local: 1"},
 		{"reconcile: \"17", "reconcile: \"TZ=UTC 17"}, {"retention: 400d", "retention: 400"}, {"lookback: 3d", "lookback: soon"},
 		{"drop: [A]", "drop: A"}, {"drop: [A]", "keep: [A]"}, {"key: [K]", "key: [K, K]"}, {"key: [K]", "key: [\"\"]"},
-		{"time_column: T", "time_column: \"\""}, {"settle: 1m", "settle: -1m"}, {"schedule: \"0", "schedule: \"TZ=UTC 0"},
+		{"time_column: T", "time_column: \"\""}, {"[SHA256]", "SHA256"}, {"[SHA256]", "[Sha]"}, {"[SHA256]", "[SHA256, SHA256]"}, {"settle: 1m", "settle: -1m"}, {"schedule: \"0", "schedule: \"TZ=UTC 0"},
 	} {
 		text := strings.Replace(right, c[0], c[1], 1)
 		if text == right {
@@ -145,4 +148,19 @@ func TestSchemaRefusesWhatTheDecoderRefusesInHunting(t *testing.T) {
 			t.Errorf("the decoder accepts %q in place of %q", c[1], c[0])
 		}
 	}
+}
+
+// The editor offers the columns that the decoder knows.
+func TestSchemaKnowsTheColumnsOfEntities(t *testing.T) {
+	schema, columns := compileSchema(t), defsync.HuntEntityColumns()
+	right := strings.Replace(huntingFile(huntingRight), "[SHA256]", "["+strings.Join(columns, ", ")+"]", 1)
+	if err := validate(t, schema, right); err != nil {
+		t.Error(err)
+	}
+	for i, c := range columns {
+		if slices.Contains(columns[:i], c) {
+			t.Errorf("%s is there twice", c)
+		}
+	}
+	parseText(t, right)
 }
