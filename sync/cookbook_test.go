@@ -77,6 +77,7 @@ func TestCookbook(t *testing.T) {
 		t.Errorf("%d blocks of SQL, %d questions", n, len(recipes))
 	}
 	r := newDemoRig(t)
+	consistent(t, r.db)
 	r.exec(t, `ANALYZE`) // as autovacuum does within a minute
 	r.asReader(t, "defendersync test cook")
 	for _, q := range recipes {
@@ -92,6 +93,15 @@ func TestCookbook(t *testing.T) {
 			}
 			if len(all) == 0 {
 				t.Error("no rows")
+			}
+			if strings.Contains(q[1], "this hash") {
+				seen := map[any]int{}
+				for _, row := range all {
+					seen[row["source"]]++
+				}
+				if seen["alert"] == 0 || seen["hunting"] == 0 {
+					t.Errorf("seen by %v, want alerts and hunting", seen)
+				}
 			}
 			t.Logf("%d rows in %s", len(all), time.Since(began).Round(time.Millisecond))
 		})

@@ -138,7 +138,8 @@ func kinds() dashboard.Panel {
 	return bars(size{12, 10}, text{"Entities by kind", "Distinct entities that alerts of each day of UTC name."}, `
 SELECT $__timeGroupAlias(created_date_time, '1d'), entity_type AS metric, count(DISTINCT entity_key) AS entities
 FROM bi.entity_sightings
-WHERE $__timeFilter(created_date_time)
+WHERE source = 'alert'
+  AND $__timeFilter(created_date_time)
   AND {tenant}
   AND {severity}
 GROUP BY 1, 2
@@ -151,6 +152,7 @@ SELECT entity_type AS type, min(name) AS name, entity_key AS key, count(DISTINCT
   bool_or('malicious' = ANY (verdicts)) AS malicious, max(last_seen_at) AS last
 FROM bi.entity_sightings
 WHERE entity_type IN ('ip', 'url', 'mailbox')
+  AND source = 'alert'
   AND $__timeFilter(created_date_time)
   AND {tenant}
   AND {severity}
