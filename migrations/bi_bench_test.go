@@ -43,6 +43,19 @@ var biSeed = []string{
 		FROM (SELECT *, hashtext(alert_id) & 16777215 AS h FROM defender.alerts) AS a, generate_series(1, 4) AS n`,
 	`INSERT INTO defender.entity_sightings SELECT tenant_id, alert_id, entity_type, entity_key, name, first_seen_at, last_seen_at, evidence_count, properties, evidence_types, roles, verdicts FROM defender.alert_entities`,
 	`INSERT INTO defender.entities SELECT tenant_id, entity_type, entity_key, min(name), min(first_seen_at), max(last_seen_at), count(*) FROM defender.entity_sightings GROUP BY 1, 2, 3`,
+	`INSERT INTO defender.hunting_sightings
+		SELECT e.tenant_id, d, t, e.entity_type, e.entity_key, (d + time '01:00') AT TIME ZONE 'UTC', (d + time '20:00') AT TIME ZONE 'UTC', ARRAY['sha256', 'initiating_process_sha256']
+		FROM (
+			SELECT h %% (SELECT count(*) FROM defender.entities) AS place, ((now() - (n %% 540) * interval '1 day') AT TIME ZONE 'UTC')::date AS d,
+				(ARRAY['device_process_events', 'device_network_events', 'device_file_events'])[1 + h %% 3] AS t
+			FROM (SELECT n, hashint8(n) & 1073741823 AS h FROM generate_series(1, %[1]d * 40) AS n) AS n
+		) AS n
+		JOIN (SELECT *, row_number() OVER () - 1 AS place FROM defender.entities) AS e USING (place)
+		ORDER BY d, t, e.entity_type, e.entity_key
+		ON CONFLICT DO NOTHING`,
+	`UPDATE defender.entities AS e SET hunting_first_seen_at = s.f, hunting_last_seen_at = s.l
+		FROM (SELECT tenant_id, entity_type, entity_key, min(first_seen_at) AS f, max(last_seen_at) AS l FROM defender.hunting_sightings GROUP BY 1, 2, 3) AS s
+		WHERE (e.tenant_id, e.entity_type, e.entity_key) = (s.tenant_id, s.entity_type, s.entity_key)`,
 }
 
 // biQuestions are what a dashboard asks.
@@ -54,6 +67,10 @@ var biQuestions = []struct{ name, sql string }{
 	{"times of all", `SELECT severity, avg(time_to_resolve) FROM bi.incidents WHERE tenant_id = $1 GROUP BY 1`},
 	{"every day", `SELECT * FROM bi.incident_daily WHERE tenant_id = $1`},
 	{"one hash", `SELECT * FROM bi.entity_sightings WHERE tenant_id = $1 AND entity_type = 'hash' AND entity_key = (SELECT min(entity_key) FROM defender.entities WHERE entity_type = 'hash') ORDER BY last_seen_at DESC`},
+	{"one address without its tenant", `SELECT * FROM bi.entity_sightings WHERE entity_type = 'ip' AND entity_key = '203.0.1.1' AND (tenant_id = $1 OR $1 IS NULL) ORDER BY last_seen_at DESC`},
+	{"alerts that share something", `SELECT s.incident_id, count(*) FROM bi.incident_entities AS h JOIN bi.entity_sightings AS s USING (tenant_id, entity_type, entity_key)
+		WHERE h.tenant_id = $1 AND h.incident_id = 2004 AND s.incident_id <> h.incident_id GROUP BY 1`},
+	{"kinds of 30 days", `SELECT entity_type, count(DISTINCT entity_key) FROM bi.entity_sightings WHERE tenant_id = $1 AND source = 'alert' AND created_date_time >= now() - interval '30 days' GROUP BY 1`},
 	{"one host", `SELECT * FROM bi.devices WHERE tenant_id = $1 AND device = 'ws-42'`},
 	{"worst hosts", `SELECT * FROM bi.devices WHERE tenant_id = $1 ORDER BY open_incident_count DESC LIMIT 20`},
 	{"commonest addresses", `SELECT * FROM bi.entities WHERE tenant_id = $1 AND entity_type = 'ip' ORDER BY alert_count DESC LIMIT 20`},
