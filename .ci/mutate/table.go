@@ -4,7 +4,7 @@ import "slices"
 
 // mutants are the safety devices by what they keep safe.
 func mutants() []mutant {
-	return slices.Concat(rows(), transactions(), writers(), hunted(), windows(), gaps(), hunting(), wire(), quota(), told())
+	return slices.Concat(rows(), transactions(), writers(), hunted(), sighted(), windows(), gaps(), hunting(), wire(), quota(), told())
 }
 
 // rows: what is stored of incidents and alerts is the newest, once, and rewritten only when it changed.
@@ -99,6 +99,42 @@ func writers() []mutant {
 			"done, err := takeTurn(ctx, p.pages)", "done, err := func() {}, error(nil)"),
 		of("a pass and a comparison take turns", "sync", "TestPassAndComparisonTakeTurns", "sync/worker.go",
 			"done, err := e.tenant.turn(ctx, e.stream.Name)", "done, err := func() {}, error(nil)"),
+	}
+}
+
+// sighted: what rows of hunting name is seen once, for good, and nothing private is.
+func sighted() []mutant {
+	return []mutant{
+		of("no-op guard of sightings", "store", "TestHuntSightingsInAnyOrder", "store/hunt_found.go",
+			`WHERE s.first_seen_at IS NULL OR x.first_seen_at < s.first_seen_at OR`, `WHERE true OR`),
+		of("no-op guard of hunted entities", "store", "TestHuntSightingsInAnyOrder", "store/hunt_found.go",
+			`WHERE e.hunting_first_seen_at IS NULL OR`, `WHERE true OR`),
+		of("sightings widen and never narrow", "store", "TestHuntSightingsInAnyOrder", "store/hunt_found.go",
+			`least(x.first_seen_at, s.first_seen_at), greatest(x.last_seen_at, s.last_seen_at),`, `x.first_seen_at, x.last_seen_at,`),
+		of("columns of a sighting add up", "store", "TestHuntSightingsOfChangedRows", "store/hunt_found.go",
+			`unnest(x.properties::text[] || s.properties)`, `unnest(x.properties::text[])`),
+		of("hunted entities widen and never narrow", "store", "TestHuntSightingsInAnyOrder", "store/hunt_found.go",
+			`least(e.hunting_first_seen_at, excluded.hunting_first_seen_at)`, `excluded.hunting_first_seen_at`),
+		of("spellings of one entity are one sighting", "store", "TestHuntSightings", "store/hunt_sightings.go",
+			"all = together(all)\n", ""),
+		of("what is held of a commit's entities is bounded", "store", "TestHuntSightsAreBounded", "store/hunt_load.go",
+			`err != nil || !l.found.full() {`, `true {`),
+		of("entities wait for the lease", "store", "TestAlertsDoNotWaitForHuntingEntities", "store/hunt_load.go",
+			"if err := l.writeSightings(ctx); err != nil {\n\t\t\treturn err\n\t\t}\n\t\tif c.Parts", "if err := l.writeSightings(ctx); err != nil {\n\t\t\treturn err\n\t\t}\n\t\tif err := l.writeEntities(ctx); err != nil {\n\t\t\treturn err\n\t\t}\n\t\tif c.Parts"),
+		of("one transaction: sightings and checkpoint", "store", "TestHuntSightingsCutAtEveryWrite", "store/hunt_load.go",
+			"if err := l.writeSightings(ctx); err != nil {\n\t\t\treturn err\n\t\t}\n\t\tif c.Parts", "if err := l.writeSightings(ctx); err != nil {\n\t\t\treturn err\n\t\t}\n\t\tif _, err := tx.Exec(ctx, \"COMMIT AND CHAIN\"); err != nil {\n\t\t\treturn err\n\t\t}\n\t\tif c.Parts"),
+		of("a refused row was not seen", "store", "TestHuntSightingsOfRefusedRows", "store/hunt_load.go",
+			`return l.foundIn(func() error { return write(rows[lo:hi]) })`, `return write(rows[lo:hi])`),
+		of("a hashed column is no sighting", "store", "TestHuntSeesOnlyWhatItMay", "store/hunt_names.go",
+			`c.is(served) && !c.private &&`, `c.is(served) &&`),
+		of("only chosen columns are sightings", "store", "TestHuntSeesOnlyWhatItMay", "store/hunt_names.go",
+			`if at < 0 || !spec.names(n.column) {`, `if at < 0 {`),
+		of("only events are sightings", "store", "TestHuntSeesOnlyWhatItMay", "store/hunt_names.go",
+			`if spec.Mode != HuntEvents {`, `if false {`),
+		of("no time is no day", "store", "TestHuntSeesOnlyWhatItMay", "store/hunt_sightings.go",
+			`if at < earliestSight || at > latestSight ||`, `if at == noTime ||`),
+		of("an entity that hunting has seen outlives its alerts", "store", "TestEntityOfAlertsAndHunting", "store/entities.go",
+			`AND e.alert_count = 0 AND e.hunting_first_seen_at IS NULL`, `AND e.alert_count = 0`),
 	}
 }
 
