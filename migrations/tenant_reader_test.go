@@ -217,8 +217,6 @@ func TestReaderOfOneTenantSeesTheNewSightings(t *testing.T) {
 		t.Fatal(err)
 	}
 	twoTenants(t, owner)
-	reader := as(t, url, role)
-	onlyTenant(t, owner, reader)
 	for r, id := range map[string]string{role: tenant, other: otherTenant} {
 		for _, sql := range []string{
 			`SELECT DISTINCT tenant_id::text FROM bi.entity_sightings WHERE source = 'hunting'`,

@@ -153,7 +153,7 @@ func (e *entityName) setText(s string) error {
 	if near := closest(s, lower); near != "" {
 		return fmt.Errorf("is no column that is known to name entities; did you mean %s?", spelled[near])
 	}
-	return errors.New("is no column that is known to name entities; a query can give it the name of one, as by | project-rename RemoteIP = ...")
+	return errors.New("is no column that is known to name entities; a query can give its column the name of one by project-rename")
 }
 
 type modeName string
