@@ -67,7 +67,7 @@ SELECT host_name AS device, device AS key, m.open_incident_count AS "open incide
 FROM most AS m
 CROSS JOIN LATERAL (SELECT * FROM bi.devices AS d WHERE d.tenant_id = m.tenant_id AND d.device = m.entity_key) AS d
 ORDER BY m.open_incident_count DESC, m.open_alert_count DESC, d.alert_count DESC`,
-		entityColumn("device"), column("key", hidden()))
+		entityColumn("device"), hide("key"))
 }
 
 func users() dashboard.Panel {
@@ -85,7 +85,7 @@ SELECT user_name AS "user", user_key AS key, display_name AS name, m.open_incide
 FROM most AS m
 CROSS JOIN LATERAL (SELECT * FROM bi.users AS d WHERE d.tenant_id = m.tenant_id AND d.user_key = m.entity_key) AS d
 ORDER BY m.open_incident_count DESC, m.open_alert_count DESC, d.alert_count DESC`,
-		entityColumn("user"), column("key", hidden()))
+		entityColumn("user"), hide("key"))
 }
 
 // wanted is the entity that is looked up. Keys are in small letters, but for URLs.
@@ -159,7 +159,7 @@ WHERE entity_type IN ('ip', 'url', 'mailbox')
 GROUP BY entity_type, entity_key
 ORDER BY alerts DESC, entity_key
 LIMIT 50`,
-		entityColumn("name"), column("key", hidden()))
+		entityColumn("name"), hide("key"))
 }
 
 // entityColumn leads to everything about what the column key names.

@@ -171,7 +171,7 @@ WHERE {tenant}
   AND incident_id = nullif(${incident:sqlstring}, '')::bigint
 ORDER BY is_malicious DESC, alert_count DESC, entity_type, name
 LIMIT 500`,
-		entityColumn("name"), column("key", hidden()))
+		entityColumn("name"), hide("key"))
 }
 
 func changesOf() dashboard.Panel {

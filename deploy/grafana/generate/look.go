@@ -66,9 +66,14 @@ func ofWidth(w int) property   { return property{Id: "custom.width", Value: w} }
 func ofColour(c string) property {
 	return property{Id: "color", Value: dashboard.FieldColor{Mode: dashboard.FieldColorModeIdFixed, FixedColor: &c}}
 }
-func hidden() property { return property{Id: "custom.hidden", Value: true} }
 func ofSteps(base string, more ...step) property {
 	return property{Id: "thresholds", Value: steps(base, more...)}
+}
+
+// hide leaves a column out that links read. Older tables know the first setting,
+// newer ones the second.
+func hide(name string) look {
+	return column(name, property{Id: "custom.hidden", Value: true}, property{Id: "custom.hideFrom.viz", Value: true})
 }
 
 // link leads from a column's values to url.

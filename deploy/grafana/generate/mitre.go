@@ -122,6 +122,6 @@ LIMIT 200`,
 func techniqueColumn() look {
 	return func(p *dashboard.Panel) {
 		column("technique", ofWidth(110), link("${__value.raw} at attack.mitre.org", "${__data.fields.page}", true))(p)
-		column("page", hidden())(p)
+		hide("page")(p)
 	}
 }
