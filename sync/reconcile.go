@@ -295,6 +295,7 @@ func (c *comparison) heal(ctx context.Context, w span, differ []span, source cou
 	for at := w.since; at.Before(w.until); at = at.Add(c.out.Unit) {
 		c.out.After += stored[at.Unix()]
 	}
+	counted := source
 	if source, err = c.recount(ctx, differ, tallies{source: source, stored: stored}); err != nil {
 		return err
 	}
@@ -304,7 +305,8 @@ func (c *comparison) heal(ctx context.Context, w span, differ []span, source cou
 		if source[key] == stored[key] {
 			c.out.Healed++
 		}
-		if !c.flawed[key] {
+		// What came after the reading explains nothing: it is to be read the next time.
+		if came := source[key] != counted[key] && source[key] != stored[key]; !came && !c.flawed[key] {
 			save = append(save, store.Reconciled{Hour: s.since, SourceRows: source[key], StoredRows: stored[key]})
 		}
 	}
