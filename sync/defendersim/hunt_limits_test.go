@@ -183,6 +183,23 @@ func TestHuntingSpoiled(t *testing.T) {
 	}
 }
 
+// TestHuntingGarbled serves a name twice in the first row, and beside the rows
+// what no text can hold.
+func TestHuntingGarbled(t *testing.T) {
+	s := serve(t, defendersim.Options{Hunting: numbers(newClock(), 3)})
+	for _, path := range []string{graphHunt, olderHunt} {
+		const query = "Numbers | sort by N asc | project N"
+		s.sim.Inject(defendersim.Fault{Kind: defendersim.FaultDuplicateKeys, Times: 1})
+		if _, body, err := s.read(path, query); err != nil || !strings.Contains(body, `{"N":0,"N":0},{"N":1},{"N":2}`) {
+			t.Errorf("%s: %v %s", path, err, body)
+		}
+		s.sim.Inject(defendersim.Fault{Kind: defendersim.FaultBadBytes, Times: 1})
+		if _, body, err := s.read(path, query); err != nil || strings.Count(body, "\xff\xc3(") != 1 || !strings.Contains(body, `{"N":0},{"N":1},{"N":2}`) {
+			t.Errorf("%s: %v %s", path, err, body)
+		}
+	}
+}
+
 // TestFaultByQuery hits the queries that a test chooses, and no other request.
 func TestFaultByQuery(t *testing.T) {
 	s := serve(t, defendersim.Options{Hunting: numbers(newClock(), 3)})
