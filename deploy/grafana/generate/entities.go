@@ -100,7 +100,8 @@ WITH wanted AS (
 
 func entityFacts() dashboard.Panel {
 	return list(size{24, 5}, text{"What it is", "One row for each kind of entity that has this key: an address of a person may be a user and a mailbox."}, wanted+`
-SELECT entity_type AS type, name, alert_count AS alerts, open_alert_count AS "open alerts", open_incident_count AS "open incidents", first_seen_at AS first, last_seen_at AS last
+SELECT entity_type AS type, name, alert_count AS alerts, open_alert_count AS "open alerts", open_incident_count AS "open incidents", first_seen_at AS first, last_seen_at AS last,
+  hunting_last_seen_at AS "last in hunting"
 FROM bi.entities
 WHERE entity_key = ANY ((SELECT keys FROM wanted)::text[])
   AND {tenant}
@@ -111,7 +112,7 @@ func entitySeries() dashboard.Panel {
 	return bars(size{24, 7}, text{"Its alerts", "When the alerts that name it were created, by severity."}, wanted+`
 SELECT $__timeGroupAlias(created_date_time, '1d'), coalesce(severity, 'unknown') AS metric, count(DISTINCT alert_id) AS alerts
 FROM bi.entity_sightings
-WHERE entity_key = ANY ((SELECT keys FROM wanted)::text[])
+WHERE entity_key = ANY ((SELECT keys FROM wanted)::text[]) AND source = 'alert'
   AND $__timeFilter(created_date_time)
   AND {tenant}
   AND {severity}
@@ -121,14 +122,14 @@ ORDER BY 1, 2`,
 }
 
 func sightings() dashboard.Panel {
-	return list(size{24, 10}, text{"Where it was seen", "Alerts whose evidence names it, the latest first. Widen the time range to look further back: it is one indexed look-up, however much there is."}, wanted+`
-SELECT last_seen_at AS seen, severity, title, status, incident_id::text AS incident, service_source AS product, entity_type AS "named as",
-  array_to_string(evidence_types, ', ') AS evidence, nullif(array_to_string(roles, ', '), '') AS roles, nullif(array_to_string(verdicts, ', '), '') AS verdicts
+	return list(size{24, 10}, text{"Where it was seen", "Alerts whose evidence names it, and days on which a hunting table does, the latest first. Widen the time range to look further back: it is one indexed look-up, however much there is. The severity chosen is that of alerts."}, wanted+`
+SELECT last_seen_at AS seen, severity, coalesce(title, table_name) AS "alert or table", status, incident_id::text AS incident, service_source AS product, entity_type AS "named as",
+  array_to_string(properties, ', ') AS "in", nullif(array_to_string(roles, ', '), '') AS roles, nullif(array_to_string(verdicts, ', '), '') AS verdicts
 FROM bi.entity_sightings
 WHERE entity_key = ANY ((SELECT keys FROM wanted)::text[])
-  AND $__timeFilter(created_date_time)
+  AND $__timeFilter(last_seen_at)
   AND {tenant}
-  AND {severity}
+  AND (source = 'hunting' OR {severity})
 ORDER BY last_seen_at DESC
 LIMIT 500`,
 		incidentColumn(), severityColumn())

@@ -219,7 +219,7 @@ WITH here AS (
     string_agg(DISTINCT s.entity_type || ' ' || s.name, ', ') AS what
   FROM here AS h
   JOIN bi.entity_sightings AS s USING (tenant_id, entity_type, entity_key)
-  WHERE s.incident_id <> nullif(${incident:sqlstring}, '')::bigint
+  WHERE s.source = 'alert' AND s.incident_id <> nullif(${incident:sqlstring}, '')::bigint
   GROUP BY s.tenant_id, s.incident_id
 )
 SELECT s.incident_id::text AS incident, i.severity, i.display_name AS name, i.status, s.shared, s.what
