@@ -325,10 +325,7 @@ func (s *stage) again(t testing.TB, p play) {
 // left behind: no run under way, no part, no file.
 func (s *stage) intact(t testing.TB, p play) {
 	t.Helper()
-	s.expireLease(t)
-	s.clock.advance(time.Second)
-	s.worker = s.newWorker(t, s.store, "last")
-	s.sync(t)
+	s.last(t)
 	s.equalsSource(t)
 	s.vouched(t)
 	s.unmarked(t)
@@ -342,6 +339,15 @@ func (s *stage) intact(t testing.TB, p play) {
 	if err != nil || len(files) > 0 {
 		t.Errorf("files are left: %v, %v", files, err)
 	}
+}
+
+// last makes a pass of all streams.
+func (s *stage) last(t testing.TB) {
+	t.Helper()
+	s.expireLease(t)
+	s.clock.advance(time.Second)
+	s.worker = s.newWorker(t, s.store, "last")
+	s.sync(t)
 }
 
 // equalsSource compares what is valid now with what the tenant holds.

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"defendersync/store/storetest"
 	"defendersync/sync/defender"
 )
@@ -139,8 +141,9 @@ func commitName(tx []string) string {
 type stage struct {
 	*rig
 	points
-	throughGate string // URL of the database
-	scratch     string // where the process may leave files
+	throughGate string        // URL of the database
+	scratch     string        // where the process may leave files
+	watch       *pgxpool.Pool // for a look while db waits
 }
 
 // pageOf is how many records the stage's service gives at most to a request on
@@ -152,6 +155,7 @@ const pageOf = 5
 func newStage(t testing.TB, r *rig) *stage {
 	t.Helper()
 	s := &stage{rig: r, scratch: t.TempDir()}
+	s.watch = s.openPool(t)
 	s.arm(point{}, nil)
 	front := httptest.NewServer(s)
 	t.Cleanup(front.Close)
