@@ -166,7 +166,7 @@ func (h *hunting) phase(ctx context.Context) error {
 	}
 	edge, horizon := edgeAt(h.now()), h.horizon()
 	switch {
-	case h.cursor.Before(edge):
+	case h.cursor.Before(edge) && (h.clocked || h.heal): // else an answer comes first: our clock may be a month ahead, and so the watermark
 		return h.overEdge(ctx, edge)
 	case h.cursor.Before(horizon):
 		return h.outOfSight(ctx, horizon)
