@@ -38,7 +38,7 @@ type points struct {
 	armed  point
 	strike storetest.PointFunc // nil for no point
 	struck bool
-	every  func(name string) // called at all points; may be nil
+	every  func(name string) // may be nil
 }
 
 // point is one occurrence of a name, counted from 1.
@@ -52,6 +52,13 @@ func (p *points) arm(at point, strike storetest.PointFunc) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.seen, p.armed, p.strike, p.struck = map[string]int{}, at, strike, false
+}
+
+// onEvery has f called at all points.
+func (p *points) onEvery(f func(name string)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.every = f
 }
 
 // at is called at every point.
