@@ -11,7 +11,7 @@ POSTGRES     = PG_BIN=$$(.ci/setup) && export PG_BIN &&
 # Go refuses to build where git refuses to answer, as for another user's clone.
 STAMP        = $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 
-.PHONY: help demo test build lint race bench schema dashboards kql pooler soak page mutants image
+.PHONY: help demo test build lint race bench schema dashboards kql pooler soak page mutants weeks image
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -61,6 +61,11 @@ pooler: ## test the worker and migrations through PgBouncer in transaction mode
 soak: ## run the worker for MINUTES (10) while everything fails, as SEED (1) says, and compare
 	@$(POSTGRES) go vet -tags soak ./sync && go test -tags soak ./sync -run '^TestSoak$$' -count=1 -timeout 0 -v \
 		-args -minutes $(or $(MINUTES),10) -seed $(or $(SEED),1)
+
+# Each week takes ten seconds of a core, and several are simulated at a time.
+weeks: ## simulate WEEKS (4) weeks of each of SEEDS (30) worlds that fail in every way
+	@$(POSTGRES) go test ./sync -run '^TestWeeks$$' -count=1 -timeout 0 -v \
+		-args -weeks.seeds=$(or $(SEEDS),30) -weeks.weeks=$(or $(WEEKS),4)
 
 # A module of its own, which none of the other targets needs. Installs Chromium
 # where there is none, as root by Debian's package manager.
