@@ -72,3 +72,22 @@ func (s *Store) SaveReconciled(ctx context.Context, l Lease, stream, runID strin
 	}
 	return nil
 }
+
+// ForgetReconciled forgets the hours before before, which the service no longer
+// shows. The error is [ErrFenced] without the lease.
+func (s *Store) ForgetReconciled(ctx context.Context, l Lease, stream string, before time.Time) error {
+	const forget = `
+		DELETE FROM sync.reconciliations
+		WHERE tenant_id = $1 AND stream = $2 AND hour < $3`
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		var now time.Time
+		b := &pgx.Batch{}
+		queueGuard(b, l, &now)
+		b.Queue(forget, l.TenantID, stream, before)
+		return tx.SendBatch(ctx, b).Close()
+	})
+	if err != nil {
+		return fmt.Errorf("store: forget reconciliations of %s: %w", stream, err)
+	}
+	return nil
+}

@@ -193,6 +193,16 @@ func TestReconciled(t *testing.T) {
 	if !errors.Is(err, store.ErrFenced) {
 		t.Errorf("without the lease: %v", err)
 	}
+	if err := h.ForgetReconciled(t.Context(), lost, "hunting/x", at(90)); !errors.Is(err, store.ErrFenced) {
+		t.Errorf("forget without the lease: %v", err)
+	}
+	if diff := cmp.Diff([]string{"01:00 6 4"}, known()); diff != "" {
+		t.Error(diff)
+	}
+	save(store.Reconciled{Hour: at(0), SourceRows: 9, StoredRows: 8})
+	if err := h.ForgetReconciled(t.Context(), h.lease, "hunting/x", at(60)); err != nil {
+		t.Error(err)
+	}
 	if diff := cmp.Diff([]string{"01:00 6 4"}, known()); diff != "" {
 		t.Error(diff)
 	}

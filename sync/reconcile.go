@@ -156,7 +156,10 @@ func (c *comparison) run(ctx context.Context, r ReconcileRequest) error {
 	if r.DryRun {
 		return nil
 	}
-	return c.heal(ctx, w, differ, source)
+	if err := c.heal(ctx, w, differ, source); err != nil || c.errand.stream.Hunt == nil {
+		return err
+	}
+	return c.worker.cfg.Store.ForgetReconciled(ctx, c.errand.lease, c.errand.stream.Name, edgeAt(c.worker.cfg.Now()).Add(-c.out.Unit))
 }
 
 // span is what is compared: whole units behind the watermark that the service

@@ -51,6 +51,27 @@ func TestExplanationIsForgotten(t *testing.T) {
 	r.huntEqualsSource(t)
 }
 
+// TestExplanationBeyondTheEdgeIsForgotten: what the service no longer shows is not
+// compared again, and what was remembered of it would be kept for ever.
+func TestExplanationBeyondTheEdgeIsForgotten(t *testing.T) {
+	tables := manyProcesses(200)
+	r := newHuntRig(t, huntOptions{tables: tables, hunts: threeHunts()[:1], cap: 1000})
+	r.sync(t)
+	twice := process(r.clock.Now().Add(-50*time.Hour), 9000)
+	tables.AddRows(processTable.Name, twice, twice)
+	for _, step := range []struct {
+		days int
+		want int64
+	}{{0, 1}, {27, 1}, {2, 0}} {
+		r.clock.advance(time.Duration(step.days) * 24 * time.Hour)
+		r.sync(t)
+		r.reconcile(t, defsync.ReconcileRequest{})
+		if n := value[int64](t, r.db, `SELECT count(*) FROM sync.reconciliations`); n != step.want {
+			t.Errorf("%d days later %d hours are remembered, want %d", step.days, n, step.want)
+		}
+	}
+}
+
 // TestRowsThatComeMeanwhile: rows that come between the count and the reading
 // are no difference.
 func TestRowsThatComeMeanwhile(t *testing.T) {
