@@ -324,7 +324,8 @@ func (c *comparison) readAgain(ctx context.Context, s span) error {
 	if err := c.reading.reread(ctx, s); err != nil {
 		return err
 	}
-	for at := s.since; way.flaws > before && at.Before(s.until); at = at.Add(c.out.Unit) {
+	flawed := way.flaws > before || way.cursor.Before(s.until) // a Date of the past ends a reading, too
+	for at := s.since; flawed && at.Before(s.until); at = at.Add(c.out.Unit) {
 		c.flawed[at.Unix()] = true
 	}
 	return nil

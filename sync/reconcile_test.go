@@ -29,6 +29,26 @@ func TestPartialIsNoExplanation(t *testing.T) {
 	r.huntEqualsSource(t)
 }
 
+// TestDateOfThePastIsNoExplanation: an answer with a Date of before the hour that is
+// read again ends the reading half-way.
+func TestDateOfThePastIsNoExplanation(t *testing.T) {
+	tables := manyProcesses(200)
+	r := newHuntRig(t, huntOptions{tables: tables, hunts: threeHunts()[:1], cap: 100})
+	r.sync(t)
+	for i := range 150 {
+		tables.AddRows(processTable.Name, process(r.clock.Now().Add(-50*time.Hour+time.Duration(i)*time.Second), 9000+i))
+	}
+	off := r.sim.Inject(defendersim.Fault{Kind: defendersim.FaultSlow, Endpoint: defendersim.Hunting, Match: fetches, DateOff: -240 * time.Hour})
+	if first := r.reconcile(t, defsync.ReconcileRequest{})[0]; first.Unexplained() != 1 {
+		t.Errorf("the first comparison: %+v", first)
+	}
+	off()
+	if second := r.reconcile(t, defsync.ReconcileRequest{})[0]; second.Healed != 1 {
+		t.Errorf("the second comparison: %+v", second)
+	}
+	r.huntEqualsSource(t)
+}
+
 // TestExplanationIsForgotten: an hour that differed for a reason, and no longer
 // does, has no reason left when it differs again by as much.
 func TestExplanationIsForgotten(t *testing.T) {

@@ -284,6 +284,8 @@ func gaps() []mutant {
 			"if known {\n\t\t\t\tc.forget", "if false {\n\t\t\t\tc.forget"),
 		of("explanations beyond the edge are forgotten", "sync", "TestExplanationBeyondTheEdgeIsForgotten", "store/hunt_reconciled.go",
 			`hour < $3`, `hour < $3 AND false`),
+		of("a comparison that a wrong Date ended explains nothing", "sync", "TestDateOfThePastIsNoExplanation", "sync/reconcile.go",
+			` || way.cursor.Before(s.until)`, ``),
 		of("a row that comes after the reading explains nothing", "sync", "TestRowThatComesAfterTheReading", "sync/reconcile.go",
 			`!came && !c.flawed[key]`, `(came || !came) && !c.flawed[key]`),
 		of("rows that come meanwhile are counted once more", "sync", "TestRowsThatComeMeanwhile", "sync/reconcile.go",
