@@ -79,7 +79,11 @@ func (w *weeks) check(t *testing.T) {
 		UNION ALL
 		SELECT 'a dead worker''s run of ' || r.stream || ' is left as running'
 		FROM sync.runs AS r JOIN sync.leases AS l USING (tenant_id)
-		WHERE r.outcome = 'running' AND r.fence < l.fence`
+		WHERE r.outcome = 'running' AND r.fence < l.fence
+		UNION ALL
+		SELECT 'a run of ' || stream || ' failed, and neither the service nor the line to the database did: ' || error
+		FROM sync.runs
+		WHERE error LIKE '%SQLSTATE%'`
 	for _, wrong := range query[struct{ What string }](t, tx, wrongs) {
 		t.Error(wrong.What)
 	}
@@ -87,8 +91,14 @@ func (w *weeks) check(t *testing.T) {
 		for _, wrong := range tn.wire.take() {
 			t.Error(tn.name, wrong)
 		}
-		for _, missing := range tn.missing(t, tx) {
+		places := tn.places(t, tx)
+		for _, missing := range tn.missing(t, tx, places) {
 			t.Errorf("%s: %s", tn.name, missing)
+		}
+		for _, p := range places {
+			if early := time.Now().Add(-weeksSettle); p.Mark.After(early) && time.Now().After(tn.lied) && p.Stream != snapshotStream {
+				t.Errorf("%s: %s vouches for the time up to %s, which has not settled", tn.name, p.Stream, p.Mark.UTC())
+			}
 		}
 	}
 }
@@ -97,6 +107,7 @@ func (w *weeks) check(t *testing.T) {
 type place struct {
 	Stream string
 	Next   time.Time // what is before that is not looked for again but by comparing
+	Mark   time.Time // its watermark
 	Gaps   []span
 }
 
@@ -111,7 +122,7 @@ func (p place) excuses(at time.Time) bool {
 func (tn *weeksTenant) places(t *testing.T, db querier) map[string]place {
 	t.Helper()
 	const points = `
-		SELECT c.stream, least(c.next_from, c.watermark), g.from_time, g.to_time
+		SELECT c.stream, least(c.next_from, c.watermark), c.watermark, g.from_time, g.to_time
 		FROM sync.checkpoints AS c LEFT JOIN (
 			SELECT tenant_id, stream, from_time, to_time FROM sync.gaps
 			UNION ALL
@@ -121,12 +132,12 @@ func (tn *weeksTenant) places(t *testing.T, db querier) map[string]place {
 		WHERE c.tenant_id = $1`
 	all := map[string]place{}
 	for _, row := range query[struct {
-		Stream   string
-		Next     time.Time
-		From, To *time.Time
+		Stream     string
+		Next, Mark time.Time
+		From, To   *time.Time
 	}](t, db, points, tn.id()) {
 		p := all[row.Stream]
-		p.Stream, p.Next = row.Stream, row.Next
+		p.Stream, p.Next, p.Mark = row.Stream, row.Next, row.Mark
 		if row.From != nil {
 			p.Gaps = append(p.Gaps, span{*row.From, *row.To})
 			tn.weeks.gapsSeen++
@@ -138,9 +149,8 @@ func (tn *weeksTenant) places(t *testing.T, db querier) map[string]place {
 
 // missing is what the world had before the place up to where a stream vouches,
 // that is neither stored in that version nor flagged.
-func (tn *weeksTenant) missing(t *testing.T, db querier) (found []string) {
+func (tn *weeksTenant) missing(t *testing.T, db querier, places map[string]place) (found []string) {
 	t.Helper()
-	places := tn.places(t, db)
 	lost := func(p place, what string, at time.Time) {
 		if cut := at.Truncate(time.Microsecond); cut.Before(p.Next) && !p.excuses(cut) && len(found) < 10 {
 			found = append(found, fmt.Sprintf("%s of %s is missing: %s goes on from %s", what, at.UTC().Format(time.RFC3339Nano), p.Stream, p.Next.UTC().Format(time.RFC3339)))
@@ -214,9 +224,9 @@ func (tn *weeksTenant) unstored(t *testing.T, db querier, h *defsync.Hunt, until
 // stateBounds are the most rows that the tables of state may have, however long it
 // all goes on: one for each stream or tenant, the ranges of a day in detail and
 // what is merged of the time before, the calls of an hour, answers of a snapshot
-// under way, and what the world cannot have stored.
-var stateBounds = map[string]int64{"checkpoints": 8, "leases": 2, "coverage": 500, "quota": 2 * (200 + 60*8), "hunting_parts": 20,
-	"quarantine": 60, "schema_changes": 20}
+// under way, an explanation for each hour of 32 days, and what cannot be stored.
+var stateBounds = map[string]int64{"checkpoints": 8, "leases": 2, "coverage": 300, "quota": 2 * (200 + 60*8), "hunting_parts": 20, "reconciliations": 3 * 32 * 24,
+	"quarantine": 40, "schema_changes": 20}
 
 // measure looks at the size of the state at the end of a day.
 func (w *weeks) measure(t *testing.T) {
@@ -228,6 +238,7 @@ func (w *weeks) measure(t *testing.T) {
 		SELECT 'quota', count(*) FROM sync.quota UNION ALL
 		SELECT 'hunting_parts', count(*) FROM sync.hunting_parts UNION ALL
 		SELECT 'quarantine', count(*) FROM sync.quarantine UNION ALL
+		SELECT 'reconciliations', count(*) FROM sync.reconciliations UNION ALL
 		SELECT 'schema_changes', count(*) FROM sync.schema_changes`
 	for _, s := range query[struct {
 		Table string

@@ -48,6 +48,7 @@ type weeksTenant struct {
 	serial int64        // of the last hunting row
 	recent []sensed     // rows that checks still look at
 	bad    int          // records that can never be stored
+	lied   time.Time    // until then what a wrong clock has had a stream vouch for may be to come
 
 	weather weather
 }

@@ -118,7 +118,9 @@ func (tn *weeksTenant) lying(rnd *rand.Rand) (string, time.Duration, func()) {
 	if rnd.IntN(6) == 0 {
 		f.DateOff, f.Header = 0, http.Header{"Date": {pick(rnd, "", "yesterday", "Thu, 01 Jan 1970 00:00:00 GMT")}}
 	}
-	return "lying", about(rnd), tn.inject(rnd, pick(rnd, 0.1, 0.5, 1), f)
+	d := about(rnd)
+	tn.lied = time.Now().Add(d + 2*time.Hour) // a full hour ends it, and an hour of the future is believed
+	return "lying", d, tn.inject(rnd, pick(rnd, 0.1, 0.5, 1), f)
 }
 
 // late is answers that take long, to begin or to end.

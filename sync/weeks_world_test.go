@@ -20,7 +20,11 @@ type script struct {
 	cron, compared string // when it is read, and compared with the source
 }
 
-const vulnerabilities = "DeviceTvmSoftwareVulnerabilities"
+// The snapshot, which is of the time at which it is read.
+const (
+	vulnerabilities = "DeviceTvmSoftwareVulnerabilities"
+	snapshotStream  = "hunting/device_tvm_software_vulnerabilities"
+)
 
 // mails is a query of the user's own, which ends in a comment.
 const mails = `EmailEvents
