@@ -68,6 +68,9 @@ func (x *soakTenant) equalsDatabase() {
 // compared notes how many records were compared, and how many are not alike.
 func (x *soakTenant) compared(what string, of, differ int) int {
 	x.s.journal.did(fmt.Sprintf("compared %s %s %d of %d", x.plan.name, what, differ, of))
+	for range differ {
+		x.s.journal.did("differs")
+	}
 	return differ
 }
 

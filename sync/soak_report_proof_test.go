@@ -37,7 +37,11 @@ func (s *soak) report() string {
 		SELECT 'coverage', count(*) FROM sync.coverage UNION ALL SELECT 'runs', count(*) FROM sync.runs UNION ALL SELECT 'quota', count(*) FROM sync.quota
 		UNION ALL SELECT 'schema_changes', count(*) FROM sync.schema_changes UNION ALL SELECT 'reconciliations', count(*) FROM sync.reconciliations`))
 	s.reportSamples(line)
-	line("differences", "%s", s.journal.facts("compared "))
+	for _, x := range s.tenants {
+		line("differences in "+x.plan.name, "%s", s.journal.facts("compared "+x.plan.name+" "))
+	}
+	_, differ := s.journal.of("differs")
+	line("differences", "%d", differ)
 	w.Flush()
 	return b.String()
 }
