@@ -112,6 +112,38 @@ func TestTieThatChangesWhileItIsPaged(t *testing.T) {
 	})
 }
 
+// TestPoisonedTieThatChangesWhileItIsPaged does it where one of them cannot be
+// read with its alerts, so that all are read without, and their alerts alone.
+func TestPoisonedTieThatChangesWhileItIsPaged(t *testing.T) {
+	t.Parallel()
+	var r *rig
+	var tied []int64
+	opt := rigOptions{overlap: time.Second, world: defendersim.WorldOptions{Seed: 9, Incidents: 160, Tie: 70}}
+	opt.sim.OnAnswer = func(n int) {
+		asked := r.sim.Requests()
+		if last := asked[len(asked)-1]; len(tied) < 69 || last.Endpoint == defendersim.Alerts ||
+			last.Endpoint == defendersim.Incidents && !strings.Contains(last.RawQuery, "skip=") {
+			return
+		}
+		if err := r.world.Edit(tied[0], func(i *defendersim.Incident) { i.Severity = "high" }); err != nil {
+			t.Error(err)
+		}
+		tied = tied[1:]
+	}
+	r = newRig(t, opt)
+	tied = tiedIDs(r.world)
+	r.sim.Poison(fmt.Sprint(tied[len(tied)-1]), false)
+	r.sync(t)
+	if len(tied) == 70 {
+		t.Fatalf("%d incidents are left of the tie: it was not paged", len(tied))
+	}
+	tied = nil // the world stands still
+	r.clock.advance(5 * time.Minute)
+	r.sync(t)
+	r.equalsWorld(t)
+	r.vouched(t)
+}
+
 // tiedIDs are the incidents that share the commonest last update.
 func tiedIDs(w *defendersim.World) (ids []int64) {
 	byTime := map[time.Time][]int64{}

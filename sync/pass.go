@@ -26,7 +26,7 @@ type pass struct {
 	pages chan struct{}
 
 	atom    *atom   // set while one microsecond is being paged
-	pending pending // alerts to be read before anything else
+	pending pending // alerts to be read before anything else but the other pages of a bare microsecond
 
 	parked *resumePoint // the pass that was cut off before gaps are read again
 
@@ -146,7 +146,7 @@ func (p *pass) phase(ctx context.Context) error {
 	}
 	defer done()
 	switch {
-	case len(p.pending.IDs) > 0:
+	case len(p.pending.IDs) > 0 && (p.atom == nil || !p.atom.Bare):
 		return p.pendingAlerts(ctx)
 	case p.atom == nil:
 		return p.window(ctx)
@@ -302,7 +302,11 @@ func (p *pass) mark(cp *store.Checkpoint) error {
 // Incidents that came without their alerts, or not with all, are noted.
 func (p *pass) take(a *answer) store.Commit {
 	p.tally.read += int64(a.records)
-	p.pending.IDs = append(p.pending.IDs, a.Partial...)
+	for _, id := range a.Partial {
+		if !slices.Contains(p.pending.IDs, id) { // of another round
+			p.pending.IDs = append(p.pending.IDs, id)
+		}
+	}
 	c := store.Commit{Incidents: a.Incidents, Alerts: a.Alerts, Quarantine: a.Quarantine, SchemaChanges: a.Changes}
 	for i := range a.Incidents {
 		key := incidentKey(a.Incidents[i].IncidentID)

@@ -172,17 +172,18 @@ func (p *pass) lastPage(ctx context.Context, a *answer) error {
 }
 
 // endRound trusts a round that saw as many records as the one before and wrote
-// none, and reads another after any other. Without alerts one round has to do:
-// each costs a request per incident.
+// none, and reads another after any other. Alerts that are left out are asked
+// for when the rounds are over: in between they would give what is there so much
+// time to change that no round could be trusted.
 func (p *pass) endRound(ctx context.Context) error {
 	at := p.atom
 	switch {
-	case at.Bare || at.Mark == p.cp.Changed && at.Seen == at.Last:
+	case at.Bare && at.Pages == 1 || at.Mark == p.cp.Changed && at.Seen == at.Last:
 		return p.leave(ctx, &answer{}, store.Complete, "")
 	case at.Round+1 >= maxRounds:
 		return p.leave(ctx, &answer{}, store.Truncated, fmt.Sprintf("one microsecond kept changing through %d readings", maxRounds))
 	}
-	p.atom = &atom{At: at.At, Top: at.Top, Round: at.Round + 1, Mark: p.cp.Changed, Last: at.Seen}
+	p.atom = &atom{At: at.At, Top: at.Top, Round: at.Round + 1, Mark: p.cp.Changed, Last: at.Seen, Bare: at.Bare, Bad: at.Bad}
 	return p.save(ctx, store.Commit{})
 }
 
