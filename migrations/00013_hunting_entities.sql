@@ -128,6 +128,8 @@ WHERE e.entity_type = 'user' AND e.alert_count > 0;
 
 -- Each half of the union is one table without a condition: the planner looks
 -- through it, and whoever joins by entity gets look-ups in both and reads neither.
+-- The merges are joined by the sighting's tenant, not the alert's: else they may be
+-- joined to the alerts first, and are then worked out again for each sighting.
 CREATE OR REPLACE VIEW bi.entity_sightings AS
 SELECT
     s.tenant_id, s.entity_type, s.entity_key, s.name, s.first_seen_at, s.last_seen_at,
@@ -147,7 +149,7 @@ FROM (
     FROM defender.hunting_sightings
 ) AS s
 LEFT JOIN defender.alerts AS a ON a.tenant_id = s.tenant_id AND a.alert_id = s.alert_id
-LEFT JOIN defender.incident_merges AS m ON m.tenant_id = a.tenant_id AND m.incident_id = a.incident_id;
+LEFT JOIN defender.incident_merges AS m ON m.tenant_id = s.tenant_id AND m.incident_id = a.incident_id;
 
 COMMENT ON VIEW bi.entity_sightings IS
     'Who saw an entity, when and where: one row per entity and alert whose evidence names it, and one per entity, hunting table and day with rows that name it. By entity_key and entity_type it is an indexed look-up, however long ago.';
