@@ -66,6 +66,35 @@ func (r *rig) asReader(t *testing.T, role string) {
 	r.exec(t, `SET ROLE "`+role+`"`)
 }
 
+// filling is what the cookbook tells the owner to do about rows from before.
+var filling = regexp.MustCompile("(?s)\n```\n(INSERT INTO defender.hunting_sightings .*?)```")
+
+// TestCookbookFillsSightingsIn takes sightings away and lets the owner have them again.
+func TestCookbookFillsSightingsIn(t *testing.T) {
+	text, err := os.ReadFile(cookbook)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill := filling.FindStringSubmatch(string(text))
+	if fill == nil {
+		t.Fatal("the cookbook does not say how")
+	}
+	const ours = `SELECT count(*) || ' ' || md5(string_agg(day || entity_key, ',' ORDER BY day, entity_key)) FROM defender.hunting_sightings
+		WHERE table_name = 'device_process_events' AND entity_type = 'hash' AND 'sha256' = ANY (properties)`
+	const all = `SELECT md5(string_agg(x, ',' ORDER BY x)) FROM (SELECT s::text FROM defender.hunting_sightings AS s UNION ALL SELECT e::text FROM defender.entities AS e) AS x (x)`
+	r := newDemoRig(t)
+	had, everything := value[string](t, r.db, ours), value[string](t, r.db, all)
+	r.exec(t, fill[1])
+	if value[string](t, r.db, all) != everything {
+		t.Error("filling in what is there has changed it")
+	}
+	r.exec(t, `DELETE FROM defender.hunting_sightings WHERE table_name = 'device_process_events' AND entity_type = 'hash'`)
+	r.exec(t, fill[1])
+	if got := value[string](t, r.db, ours); got != had {
+		t.Errorf("%s, and %s before", got, had)
+	}
+}
+
 // TestCookbook asks every question as a reader would, and wants an answer.
 func TestCookbook(t *testing.T) {
 	text, err := os.ReadFile(cookbook)
