@@ -17,7 +17,7 @@ import (
 var (
 	weeksSeed   = flag.Int("weeks.seed", -1, "simulate the weeks of this seed only, and log what the worker says")
 	weeksSeeds  = flag.Int("weeks.seeds", 0, "how many seeds to simulate weeks of; 0 is as many as are quick")
-	weeksLength = flag.Int("weeks.weeks", 2, "how many weeks to simulate")
+	weeksLength = flag.Int("weeks.weeks", 0, "how many weeks to simulate; 0 is two, and one under -short")
 )
 
 // How many seeds are quick, all and under -short.
@@ -44,16 +44,17 @@ func TestWeeks(t *testing.T) {
 	if *weeksSeed >= 0 {
 		first, end = *weeksSeed, *weeksSeed+1
 	}
+	length := cmp.Or(*weeksLength, fewer(2, 1))
 	for seed := first; seed < end; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			dsn := storetest.URL(t) // what is outside has to be there before the bubble is
-			w := &weeks{seed: seed, dsn: dsn, wire: storetest.NewWire(t, dsn)}
+			w := &weeks{seed: seed, length: length, dsn: dsn, wire: storetest.NewWire(t, dsn)}
 			began := time.Now()
 			synctest.Test(t, w.live)
-			t.Logf("%d weeks in %s: %s", *weeksLength, time.Since(began).Round(100*time.Millisecond), w.sum())
+			t.Logf("%d weeks in %s: %s", length, time.Since(began).Round(100*time.Millisecond), w.sum())
 			if t.Failed() {
-				t.Logf("replay: go test ./sync -run '^TestWeeks$' -count=1 -v -weeks.seed=%d -weeks.weeks=%d", seed, *weeksLength)
+				t.Logf("replay: go test ./sync -run '^TestWeeks$' -count=1 -v -weeks.seed=%d -weeks.weeks=%d", seed, length)
 			}
 		})
 	}
@@ -62,7 +63,7 @@ func TestWeeks(t *testing.T) {
 // live is the life of one seed, inside its bubble.
 func (w *weeks) live(t *testing.T) {
 	time.Sleep(time.Until(weeksBegin)) // a bubble's clock begins in 2000
-	quarters := *weeksLength * 7 * 24 * 4
+	quarters := w.length * 7 * 24 * 4
 	w.fates = w.drawFates(quarters)
 	w.begin(t)
 	defer w.end()

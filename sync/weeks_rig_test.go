@@ -22,9 +22,10 @@ import (
 // weeks is one simulation. But for wire, all that it holds is made inside of its
 // bubble.
 type weeks struct {
-	seed int
-	dsn  string          // of the database
-	wire *storetest.Wire // the line that the workers have to it
+	seed   int
+	length int             // in weeks
+	dsn    string          // of the database
+	wire   *storetest.Wire // the line that the workers have to it
 
 	db      *pgxpool.Pool // of the checks, beside the line
 	tenants []*weeksTenant
