@@ -307,7 +307,7 @@ func (s *stage) again(t testing.TB, p play) {
 	s.clock.advance(time.Second)
 	w := s.newWorker(t, s.store, "next")
 	job := p.job(s.rig)
-	results := []defsync.Result{}
+	var results []defsync.Result
 	if job.Backfill != nil {
 		results = w.Backfill(t.Context(), *job.Backfill)
 	} else {
