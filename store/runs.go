@@ -51,7 +51,7 @@ func (s *Store) RecordLocked(ctx context.Context, r Run) error {
 }
 
 // FinishRun records how a pass ended, on another connection where one is
-// broken: what ended the pass may have been the end of them all, and the pool
+// broken or silent: what ended the pass may have been the end of them all, and the pool
 // does not know yet. The error is [ErrFenced] when the run is not running any
 // more: another worker took the tenant and marked it as interrupted.
 func (s *Store) FinishRun(ctx context.Context, r Run) error {
@@ -64,8 +64,8 @@ func (s *Store) FinishRun(ctx context.Context, r Run) error {
 	var tag pgconn.CommandTag
 	var err error
 	for range attempts {
-		tag, err = s.pool.Exec(ctx, finish, r.TenantID, r.RunID, r.FinishedAt, r.Outcome, r.RowsRead, r.Inserted, r.Updated, r.Unchanged,
-			r.Calls, r.ThrottledSeconds, orNull(CleanText(r.Error)), orNull(CleanText(r.Warning)))
+		tag, err = s.execWithin(ctx, finishWithin, finish, r.TenantID, r.RunID, r.FinishedAt, r.Outcome, r.RowsRead, r.Inserted, r.Updated,
+			r.Unchanged, r.Calls, r.ThrottledSeconds, orNull(CleanText(r.Error)), orNull(CleanText(r.Warning)))
 		if !isBroken(err) || ctx.Err() != nil {
 			break
 		}
@@ -77,6 +77,18 @@ func (s *Store) FinishRun(ctx context.Context, r Run) error {
 		return fmt.Errorf("store: finish run of %s: %w", r.Stream, err)
 	}
 	return nil
+}
+
+// finishWithin is how long one connection may keep silent before the end of a
+// run is told on another: the caller has a few seconds for all of it.
+const finishWithin = 1500 * time.Millisecond
+
+// execWithin runs a statement that may be run again. A connection that does not
+// answer in time is closed by that.
+func (s *Store) execWithin(ctx context.Context, d time.Duration, sql string, args ...any) (pgconn.CommandTag, error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return s.pool.Exec(ctx, sql, args...)
 }
 
 // Runs returns the newest limit runs of the tenant, newest first; an empty

@@ -1,6 +1,9 @@
 package store_test
 
 import (
+	"context"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -172,4 +175,37 @@ func TestStored(t *testing.T) {
 	if want := (store.Stored{Incidents: 2, Alerts: 1}); err != nil || got != want {
 		t.Errorf("stored %+v, %v, want %+v", got, err, want)
 	}
+}
+
+// A connection that keeps silent is not all that there is time for: the end of
+// the run is told on another.
+func TestEndOfARunGoesRoundASilentConnection(t *testing.T) {
+	var silent atomic.Int64
+	gate := storetest.NewGate(t, storetest.URL(t), func(sql string, _ []string) string {
+		if strings.Contains(sql, "UPDATE sync.runs\n\t\tSET finished_at") {
+			return "finish"
+		}
+		return ""
+	}, func(point string, gone <-chan struct{}) bool {
+		if point == "finish/before" && silent.Add(1) == 1 {
+			<-gone
+		}
+		return false
+	})
+	s, err := store.Open(t.Context(), gate.URL(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	w := workerOn(t, s)
+	r := store.Run{RunID: runID(1), TenantID: tenant, Stream: "incidents", Command: "sync", StartedAt: at(0), FinishedAt: at(1), Outcome: "interrupted"}
+	if err := w.StartRun(t.Context(), w.lease, r); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := w.FinishRun(ctx, r); err != nil || silent.Load() < 2 {
+		t.Errorf("%v, told %d times", err, silent.Load())
+	}
+	w.want(`SELECT outcome FROM sync.runs`, "interrupted")
 }
