@@ -172,18 +172,6 @@ type soakWait struct {
 	family string
 }
 
-// familyOf is whose limit a request counts for; a wait that it is answered with
-// holds for the same.
-func familyOf(r *http.Request) string {
-	switch {
-	case strings.Contains(r.URL.Path, "/oauth2/"):
-		return "token"
-	case r.Method == http.MethodPost:
-		return "hunting"
-	}
-	return "incidents"
-}
-
 // ServeHTTP implements [http.Handler].
 func (f *face) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()

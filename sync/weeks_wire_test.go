@@ -77,6 +77,8 @@ func (r weeksRoute) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+// familyOf is whose limit a request counts for; a wait that it is answered with
+// holds for the same.
 func familyOf(req *http.Request) string {
 	switch {
 	case strings.HasSuffix(req.URL.Path, "/token"):
