@@ -75,7 +75,7 @@ page: ## look at the page in a real Chromium
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
 	@$(POSTGRES) cd .ci/page && go vet ./... && go test -count=1 ./...
 
-# Each mutant is judged by one named test: see .ci/mutate/table.go.
+# Each mutant is judged by one named test: see .ci/mutate/table*.go.
 mutants: ## take each safety device away and see its test fail
 	@$(POSTGRES) go run ./.ci/mutate
 

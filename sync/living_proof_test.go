@@ -122,7 +122,7 @@ func TestPoisonedTieThatChangesWhileItIsPaged(t *testing.T) {
 	opt.sim.OnAnswer = func(n int) {
 		asked := r.sim.Requests()
 		if last := asked[len(asked)-1]; len(tied) < 69 || last.Endpoint == defendersim.Alerts ||
-			last.Endpoint == defendersim.Incidents && !strings.Contains(last.RawQuery, "skip=") {
+			last.Endpoint == defendersim.Incidents && strings.Contains(last.RawQuery, "expand") {
 			return
 		}
 		if err := r.world.Edit(tied[0], func(i *defendersim.Incident) { i.Severity = "high" }); err != nil {
