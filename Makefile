@@ -11,7 +11,7 @@ POSTGRES     = PG_BIN=$$(.ci/setup) && export PG_BIN &&
 # Go refuses to build where git refuses to answer, as for another user's clone.
 STAMP        = $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 
-.PHONY: help demo test build lint race bench schema dashboards kql pooler soak page mutants weeks image
+.PHONY: help demo test build lint race bench schema dashboards kql pooler every soak page mutants weeks image
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -21,7 +21,7 @@ demo: ## sync a simulated tenant into a private PostgreSQL, twice, and show it
 	@$(POSTGRES) $(MAKE) --no-print-directory build && ./defendersync demo --once
 
 test: ## set up what is missing, then vet and test everything
-	@$(POSTGRES) go vet ./... && go test ./...
+	@$(POSTGRES) go vet ./... && go test -timeout 20m ./...
 
 build: ## build ./defendersync
 	go build $(STAMP) -o defendersync ./cmd/defendersync
@@ -61,6 +61,9 @@ pooler: ## test the worker and migrations through PgBouncer in transaction mode
 soak: ## run the worker for MINUTES (10) while everything fails, as SEED (1) says, and compare
 	@$(POSTGRES) go vet -tags soak ./sync && go test -tags soak ./sync -run '^TestSoak$$' -count=1 -timeout 0 -v \
 		-args -minutes $(or $(MINUTES),10) -seed $(or $(SEED),1)
+
+every: ## every seed, kill and cut, of which the quick suite has a part
+	@$(POSTGRES) go test ./sync -count=1 -timeout 0 -every
 
 # Each week takes ten seconds of a core, and several are simulated at a time.
 weeks: ## simulate WEEKS (4) weeks of each of SEEDS (30) worlds that fail in every way

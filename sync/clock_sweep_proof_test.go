@@ -152,7 +152,7 @@ func TestClockSweep(t *testing.T) {
 	}
 	for kind, rig := range kinds {
 		for i, j := range jumps() {
-			if turn := i + len(kind); !*everyKill && turn%2 > 0 || testing.Short() && turn%10 > 0 {
+			if turn := i + len(kind); !*every && turn%2 > 0 || testing.Short() && turn%10 > 0 {
 				continue
 			}
 			t.Run(kind+"/"+j.name, func(t *testing.T) {

@@ -168,7 +168,7 @@ func (r *rig) spread(t testing.TB) {
 // where a seed says: inside the statements of commits, at COMMIT itself, and all
 // at once between a request and its commit.
 func TestTerminatedBackends(t *testing.T) {
-	for seed := range uint64(fewer(3, 1)) {
+	for seed := range uint64(fewer(3, 2, 1)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			eachKind(t, rigOptions{world: defendersim.WorldOptions{Seed: seed}}, func(t *testing.T, r *faulty) {
 				chance, all := rand.New(rand.NewPCG(seed, 4)), 0

@@ -60,7 +60,7 @@ func TestWireCutUnderThePass(t *testing.T) {
 func cutEverywhere(t *testing.T, r *rig, landed bool) {
 	wire := storetest.NewWire(t, r.dsn)
 	failed := 0
-	for n := int64(0); ; n += int64(fewer(1, 9)) {
+	for n := int64(0); ; n += int64(fewer(1, 3, 15)) {
 		r.empty(t)
 		w, s := r.through(t, wire.URL(wire.Addr), fmt.Sprintf("cut %d", n))
 		cut := wire.Cut(n, landed)

@@ -90,16 +90,16 @@ func TestKilledBackfill(t *testing.T) {
 		t.Run(fmt.Sprint(parallel), func(t *testing.T) {
 			t.Parallel()
 			d := dialects[parallel-1]
-			calm := newHuntRig(t, huntOptions{rigOptions: rigOptions{dialect: d}, tables: filled(3, fewer(12_000, 6_000)), hunts: threeHunts()[1:2], cap: 1000})
+			calm := newHuntRig(t, huntOptions{rigOptions: rigOptions{dialect: d}, tables: filled(3, fewer(12_000, 12_000, 6_000)), hunts: threeHunts()[1:2], cap: 1000})
 			calm.backfill(t, parallel)
 			k := &killer{answered: make(chan struct{}, 1<<10)}
-			opt := huntOptions{rigOptions: rigOptions{dialect: d}, tables: filled(3, fewer(12_000, 6_000)), hunts: threeHunts()[1:2], cap: 1000}
+			opt := huntOptions{rigOptions: rigOptions{dialect: d}, tables: filled(3, fewer(12_000, 12_000, 6_000)), hunts: threeHunts()[1:2], cap: 1000}
 			opt.sim.OnAnswer = func(int) { k.answered <- struct{}{} }
 			r := newHuntRig(t, opt)
 			dead := r.killBackfills(t, k, parallel)
 			lost, wasted := r.uncommitted(t), calm.uncommitted(t)
 			t.Logf("%d killed, %d requests, %d of them for nothing; %d without a kill", dead, r.sim.Calls(), lost, calm.sim.Calls())
-			if dead < fewer(backfillKills, 6) {
+			if dead < fewer(backfillKills, 12, 4) {
 				t.Errorf("only %d were killed", dead)
 			}
 			if wasted > 0 {
@@ -129,7 +129,7 @@ func (r *rig) killBackfills(t *testing.T, k *killer, parallel int) (dead int) {
 	chance := rand.New(rand.NewPCG(4, 9))
 	for done := false; !done; {
 		n, after := 1+chance.IntN(2), time.Duration(chance.IntN(10_000))*time.Microsecond // a fast machine does not get far
-		if dead >= fewer(backfillKills, 6) {
+		if dead >= fewer(backfillKills, 12, 4) {
 			n = 1 << 20
 		}
 		if done = k.kill(t, r.backfillProcess(t, r.opt.hunts[0], parallel), n, after); !done {

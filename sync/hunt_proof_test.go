@@ -20,7 +20,7 @@ const hunts = 12
 // value; every instant is vouched for; and reading again writes nothing.
 func TestHuntingEqualsSource(t *testing.T) {
 	for _, d := range dialects {
-		for seed := range fewer(hunts, 4) {
+		for seed := range fewer(hunts, 6, 2) {
 			t.Run(fmt.Sprintf("%s/%d", d, seed), func(t *testing.T) {
 				t.Parallel()
 				r := newHuntRig(t, huntOptions{rigOptions: rigOptions{dialect: d, sim: defendersim.Options{HuntEncoding: encodings[seed%len(encodings)]}},
@@ -37,7 +37,7 @@ func TestHuntingEqualsSource(t *testing.T) {
 // TestHuntingCapOfThousand is the same with more rows and the cap of a thousand.
 func TestHuntingCapOfThousand(t *testing.T) {
 	eachDialect(t, func(t *testing.T, d defender.Dialect) {
-		r := newHuntRig(t, huntOptions{rigOptions: rigOptions{dialect: d}, tables: filled(100, fewer(12_000, 4_000)), hunts: threeHunts(), cap: 1000})
+		r := newHuntRig(t, huntOptions{rigOptions: rigOptions{dialect: d}, tables: filled(100, fewer(12_000, 12_000, 4_000)), hunts: threeHunts(), cap: 1000})
 		r.sync(t)
 		r.huntEqualsSource(t)
 		r.vouched(t)

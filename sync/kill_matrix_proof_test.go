@@ -1,7 +1,6 @@
 package sync_test
 
 import (
-	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -214,9 +213,6 @@ func (s *stage) prepare(t testing.TB, p play) {
 	}
 }
 
-// everyKill makes the matrix as large as it can be.
-var everyKill = flag.Bool("kills", false, "kill at all of the occurrences that are chosen of each point: minutes")
-
 // kills lists where to kill, and fails where a name has not come: it has moved.
 func (p play) kills(t *testing.T, calm rehearsal) (all []point) {
 	t.Helper()
@@ -243,9 +239,9 @@ var alike = regexp.MustCompile(`^(call|lease/take|lease/release|run|tidy|migrati
 func (p play) chosen(name string, i int, nth []int) []int {
 	commit, turn := strings.HasPrefix(name, "commit/"), i+len(p.name)
 	switch {
-	case *everyKill:
+	case *every:
 		return nth
-	case testing.Short() && (turn%8 > 0 || p.planned):
+	case testing.Short() && (turn%8 > 0 || p.name != "incidents" && p.name != "snapshot"):
 		return nil
 	case !commit && strings.HasSuffix(name, "/acknowledged"), alike.MatchString(name) && turn%6 > 0, !commit && turn%2 > 0:
 		return nil

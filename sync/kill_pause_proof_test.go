@@ -36,7 +36,7 @@ func TestPauseMatrix(t *testing.T) {
 			calm := s.calm(t, p)
 			for i, name := range pausePoints {
 				n := min(calm.points[name], 2)
-				if turn := i + len(p.name); n == 0 || !*everyKill && turn%2 > 0 || testing.Short() && turn%8 > 0 {
+				if turn := i + len(p.name); n == 0 || !*every && turn%2 > 0 || testing.Short() && turn%8 > 0 {
 					continue
 				}
 				nth := 1 + (i+len(p.name))%n

@@ -119,7 +119,7 @@ func TestKilledWorkers(t *testing.T) {
 		r := newRig(t, opt)
 		dead, calls := r.killAll(t, k)
 		t.Logf("%d killed, %d requests, %d without a kill", dead, calls, calm.sim.Calls())
-		if dead < fewer(kills, 10) {
+		if dead < fewer(kills, 15, 5) {
 			t.Errorf("only %d workers were killed", dead)
 		}
 		if calls > calm.sim.Calls()+dead {
@@ -140,7 +140,7 @@ func (r *rig) killAll(t *testing.T, k *killer) (dead, calls int) {
 		for done := false; !done; {
 			n, after := 1+chance.IntN(2), time.Duration(chance.IntN(50_000))*time.Microsecond
 			another := r.passEnded(t, stream) // the last one died between its last commit and its exit
-			if another || dead >= fewer(kills, 10) {
+			if another || dead >= fewer(kills, 15, 5) {
 				n = 1 << 20
 			}
 			before := r.sim.Calls()

@@ -41,7 +41,7 @@ func TestTermMatrix(t *testing.T) {
 func (p play) terms(t *testing.T, calm rehearsal) (all []point) {
 	t.Helper()
 	for i, at := range p.kills(t, calm) {
-		if *everyKill || i%2 == len(p.name)%2 {
+		if *every || i%2 == len(p.name)%2 {
 			all = append(all, at)
 		}
 	}

@@ -1,6 +1,7 @@
 package sync_test
 
 import (
+	"flag"
 	"fmt"
 	"strings"
 	"testing"
@@ -18,7 +19,7 @@ const lives = 50
 // once more, the database equals the world: every record in its last version,
 // every alert with the incident that holds it now.
 func TestLivingWorld(t *testing.T) {
-	seeds := fewer(lives, 15)
+	seeds := fewer(lives, 20, 6)
 	for _, d := range dialects {
 		for seed := range seeds {
 			t.Run(fmt.Sprintf("%s/%d", d, seed), func(t *testing.T) {
@@ -29,13 +30,21 @@ func TestLivingWorld(t *testing.T) {
 	}
 }
 
-// fewer is how many cases there are, and under -short how many are enough for
-// the race detector, which slows everything down several times.
-func fewer(all, short int) int {
-	if testing.Short() {
+// every has every seed, kill and cut there is in place of those that the quick
+// suite has time for.
+var every = flag.Bool("every", false, "every seed, kill and cut there is: half an hour")
+
+// fewer is how many cases there are, how many of them the quick suite has, and
+// under -short how many are enough for the race detector, which slows everything
+// down several times.
+func fewer(all, quick, short int) int {
+	switch {
+	case *every:
+		return all
+	case testing.Short():
 		return short
 	}
-	return all
+	return quick
 }
 
 // lifeOptions make the worlds differ in pace, in paging, in what the service
