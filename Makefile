@@ -34,7 +34,7 @@ lint: ## formatting, vet and staticcheck
 # Tests of pglocal, and those skipped, are about processes and broken lines, which
 # the detector does not see, or make one request after another; together they would
 # take a quarter of an hour of it.
-RACELESS = ^(TestKill|TestTermMatrix|TestPause|TestDeadWorkers|TestGivenUp|TestLineTo|TestWireCut|TestServerStops|TestTerminated|TestDashboards|TestCookbook|TestEveryKnownTable|TestHuntingEquals|TestHuntingCap|TestPoison|TestBI|TestTie|TestDatabaseEquals|TestClockSweep)|^TestScript/^[^r]
+RACELESS = ^(TestKill|TestTermMatrix|TestPause|TestDeadWorkers|TestGivenUp|TestLineTo|TestWireCut|TestServerStops|TestTerminated|TestDashboards|TestCookbook|TestEveryKnownTable|TestHunt|TestIdle|TestSnapshot|TestPoison|TestBI|TestTie|TestDatabaseEquals|TestClockSweep)|^TestScript/^[^r]
 
 race: ## tests under the race detector, with fewer worlds, kills and cuts (needs a C compiler)
 	@$(POSTGRES) CGO_ENABLED=1 go test -race -short -timeout 20m -skip '$(RACELESS)' $$(go list ./... | grep -v /pglocal)
