@@ -150,6 +150,13 @@ func (p *course) report() {
 		From: p.cp.StartTime, Cursor: p.cursor, Until: p.until})
 }
 
+// count adds what a commit did to what the pass did so far.
+func (p *course) count(counts store.Counts) {
+	p.tally.Inserted += counts.Inserted
+	p.tally.Updated += counts.Updated
+	p.tally.Unchanged += counts.Unchanged
+}
+
 // commit stores c with the checkpoint as it now stands, to which mark adds
 // where inside the pass that is.
 func (p *course) commit(ctx context.Context, c store.Commit, mark func(*store.Checkpoint) error) error {
@@ -167,9 +174,7 @@ func (p *course) commit(ctx context.Context, c store.Commit, mark func(*store.Ch
 		return fmt.Errorf("commit %s at %s: %w", p.stream.Name, p.cursor.Format(time.RFC3339Nano), err)
 	}
 	p.cp = stored
-	p.tally.Inserted += counts.Inserted
-	p.tally.Updated += counts.Updated
-	p.tally.Unchanged += counts.Unchanged
+	p.count(counts)
 	p.report()
 	return nil
 }

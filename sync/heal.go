@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"defendersync/store"
+	"defendersync/sync/defender"
 )
 
 // maxHealed bounds how many gaps one pass reads again, so that a source that
@@ -75,15 +76,21 @@ const cutOffRest = time.Hour
 // healCutOff asks again for the alerts that a bad answer cut off from their
 // incident: they are no gap, and the incident may never change again. It ends
 // with the first that fail, because each such failure may have cost minutes;
-// they rest, so that the next pass comes to others.
-func (w *Worker) healCutOff(ctx context.Context, e errand) error {
+// they rest, so that the next pass comes to others. What it calls and stores is p's.
+func (w *Worker) healCutOff(ctx context.Context, e errand, p *course) error {
+	if e.stream.Name != IncidentsStream {
+		return nil
+	}
+	ctx = defender.ContextWithMeter(ctx, p.meter)
 	due, err := w.cfg.Store.QuarantineList(ctx, store.QuarantineFilter{TenantID: e.tenant.ID, Stream: e.stream.Name,
 		Kind: kindIncidentAlerts, Rested: cutOffRest})
 	if err != nil {
 		return err
 	}
 	for _, i := range rand.Perm(len(due))[:min(len(due), maxHealed)] {
-		switch err := w.restore(ctx, e, due[i]); {
+		counts, err := w.restore(ctx, e, due[i])
+		p.count(counts)
+		switch {
 		case ctx.Err() != nil || errors.Is(err, store.ErrFenced):
 			return err
 		case err != nil:

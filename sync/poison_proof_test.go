@@ -124,7 +124,11 @@ func TestCutOffAlertsAreReadAgain(t *testing.T) {
 		if _, err := r.db.Exec(t.Context(), rest, rested); err != nil {
 			t.Fatal(err)
 		}
-		r.worker.Sync(t.Context(), "", []string{defsync.IncidentsStream})
+		before := r.sim.Calls()
+		res := r.worker.Sync(t.Context(), "", []string{defsync.IncidentsStream})[0]
+		if calls := int64(r.sim.Calls() - before); res.Calls != calls {
+			t.Errorf("%d calls are on record of %d", res.Calls, calls)
+		}
 		return value[int](t, r.db, `SELECT coalesce(max(attempts), 0) FROM sync.quarantine`)
 	}
 	for i, want := range []int{1, 1, 2} {

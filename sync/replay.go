@@ -63,15 +63,16 @@ func (w *Worker) replay(ctx context.Context, row store.QuarantineRow) error {
 	if strings.HasPrefix(row.Stream, huntingPrefix) {
 		return w.replayHunt(ctx, errand{lease: lease, tenant: t}, row)
 	}
-	return w.restore(ctx, errand{lease: lease, tenant: t}, row)
+	_, err = w.restore(ctx, errand{lease: lease, tenant: t}, row)
+	return err
 }
 
 // restore stores one record of incidents or alerts again, or counts the attempt.
-func (w *Worker) restore(ctx context.Context, e errand, row store.QuarantineRow) error {
+func (w *Worker) restore(ctx context.Context, e errand, row store.QuarantineRow) (counts store.Counts, err error) {
 	t := e.tenant
 	done, err := takeTurn(ctx, t.pages)
 	if err != nil {
-		return err
+		return counts, err
 	}
 	defer done()
 	tr, err := w.reread(ctx, t, row)
@@ -82,12 +83,12 @@ func (w *Worker) restore(ctx context.Context, e errand, row store.QuarantineRow)
 		err = errors.New(tr.Quarantine[0].Reason)
 	}
 	if err == nil {
-		_, err = w.cfg.Store.Replay(ctx, store.Replay{Lease: e.lease, ID: row.ID, Incidents: tr.Incidents, Alerts: tr.Alerts})
+		counts, err = w.cfg.Store.Replay(ctx, store.Replay{Lease: e.lease, ID: row.ID, Incidents: tr.Incidents, Alerts: tr.Alerts})
 	}
 	if err == nil || ctx.Err() != nil {
-		return err
+		return counts, err
 	}
-	return errors.Join(err, w.cfg.Store.QuarantineFailed(ctx, t.ID, row.ID, err.Error()))
+	return counts, errors.Join(err, w.cfg.Store.QuarantineFailed(ctx, t.ID, row.ID, err.Error()))
 }
 
 func (w *Worker) tenant(id string) *tenantState {

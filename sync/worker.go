@@ -309,7 +309,7 @@ func (w *Worker) pass(ctx context.Context, lease store.Lease, t *tenantState, s 
 		if err := healGaps(ctx, p, w.cfg.Store, w.logOf(e)); err != nil {
 			return err
 		}
-		return w.healCutOff(ctx, e)
+		return w.healCutOff(ctx, e, p.way())
 	})
 }
 

@@ -220,7 +220,7 @@ func windows() []mutant {
 func gaps() []mutant {
 	return []mutant{
 		of("alerts that were cut off are read again", "sync", "TestCutOffAlertsAreReadAgain", "sync/heal.go",
-			"switch err := w.restore(ctx, e, due[i]);", "switch err := error(nil);"),
+			"counts, err := w.restore(ctx, e, due[i])", "counts, err := store.Counts{}, error(nil)"),
 		of("alerts that were cut off rest between attempts", "sync", "TestCutOffAlertsAreReadAgain", "sync/heal.go",
 			"Rested: cutOffRest", "Rested: 0"),
 		of("an incomplete reading takes back no complete one", "store", "TestCarve", "store/carve.go",

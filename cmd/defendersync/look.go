@@ -139,19 +139,21 @@ func withoutZero(s, zero string) string {
 }
 
 // prose is a sentence, in lines that fit the terminal; those after the first
-// are indented.
+// are indented by two more than it.
 func (l look) prose(text string) string {
 	if !l.terminal() {
 		return text
 	}
 	var b strings.Builder
-	at := 0
+	indent := text[:len(text)-len(strings.TrimLeft(text, " "))]
+	b.WriteString(indent)
+	at := len(indent)
 	for i, word := range strings.Fields(text) {
 		switch {
 		case i == 0:
 		case at+1+width(word) > l.columns:
-			b.WriteString("\n  ")
-			at = 2
+			b.WriteString("\n  " + indent)
+			at = 2 + len(indent)
 		default:
 			b.WriteString(" ")
 			at++

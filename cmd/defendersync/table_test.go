@@ -109,6 +109,10 @@ func TestProse(t *testing.T) {
 	if got := (look{}).prose(text); got != text {
 		t.Errorf("elsewhere: %q", got)
 	}
+	const fix = "  fix: grant\n    the role"
+	if got := (look{columns: 14}).prose("  fix: grant the role"); got != fix {
+		t.Errorf("got %q, want %q", got, fix)
+	}
 	const want = "gap in incidents of contoso\n  from 2026-11-22 10:01 to\n  10:02: never read"
 	if got := (look{columns: 28}).prose(text); got != want {
 		t.Errorf("got %q, want %q", got, want)
