@@ -108,7 +108,7 @@ func (t *table) fit(l look, shown, widths []int) bool {
 	for _, w := range widths {
 		over += w
 	}
-	for n, i := range shown {
+	for n, i := range slices.Backward(shown) { // what a row is of stands before what is said of it
 		if t.columns[i].elastic && over > 0 {
 			cut := min(over, max(widths[n]-leastElastic, 0))
 			widths[n] -= cut

@@ -74,6 +74,15 @@ func TestTroubleIsShown(t *testing.T) {
 	}
 }
 
+// What is said is cut before what it is said of.
+func TestLastIsCutFirst(t *testing.T) {
+	table := newTable(column{name: "TARGET", elastic: true}, column{name: "DETAIL", elastic: true})
+	table.add("contoso/hunting/device_events", "the token has none of ThreatHunting.Read.All")
+	if got := printed(t, table, look{columns: 60}); !strings.Contains(got, "contoso/hunting/device_events  the token") || !strings.Contains(got, "…") {
+		t.Errorf("got:\n%s", got)
+	}
+}
+
 // Whatever the cells are, no line is wider than a terminal that has room for a
 // heading and a word.
 func TestNothingWraps(t *testing.T) {
