@@ -198,12 +198,27 @@ func TestConnectionsUsedUp(t *testing.T) {
 	}
 	config := r.db.Config().ConnConfig.Copy()
 	config.User, config.Password = role, "x"
+	config.RuntimeParams["application_name"] = "held"
+	// hold takes a connection away from the worker, which may be quick to take
+	// it back.
 	hold := func() *pgx.Conn {
-		conn, err := pgx.ConnectConfig(t.Context(), config)
-		if err != nil {
-			t.Fatal(err)
+		for {
+			r.admin(t, `SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = '`+role+`' AND application_name <> 'held'`)
+			conn, err := pgx.ConnectConfig(t.Context(), config)
+			switch {
+			case err == nil:
+				return conn
+			case !strings.Contains(err.Error(), "53300"):
+				t.Fatal(err)
+			}
 		}
-		return conn
+	}
+	// release waits for the end of the processes: until then they count.
+	release := func(held ...*pgx.Conn) {
+		for _, c := range held {
+			r.admin(t, fmt.Sprintf(`SELECT pg_terminate_backend(%d, 10000)`, c.PgConn().PID()))
+			_ = c.Close(t.Context())
+		}
 	}
 	dsn := fmt.Sprintf("host=%s port=%d user=%s password=x dbname=%s", config.Host, config.Port, role, config.Database)
 
@@ -212,11 +227,7 @@ func TestConnectionsUsedUp(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "no connection left") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("opening told %v", err)
 	}
-	for _, c := range []*pgx.Conn{first, second} {
-		if err := c.Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
+	release(first, second)
 	s, err := store.Open(t.Context(), dsn, 4)
 	if err != nil {
 		t.Fatal(err)
@@ -224,20 +235,11 @@ func TestConnectionsUsedUp(t *testing.T) {
 	t.Cleanup(s.Close)
 	w := r.newWorker(t, s, "limited")
 	var held []*pgx.Conn
-	take = func() {
-		r.admin(t, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '`+role+`'`)
-		for value[int64](t, r.db, `SELECT count(*) FROM pg_stat_activity WHERE usename = '`+role+`'`) > 0 {
-		}
-		held = append(held, hold(), hold())
-	}
+	take = func() { held = append(held, hold(), hold()) }
 	t.Log(r.broken(t, w))
 	take = func() {}
 	t.Log(r.broken(t, w, "too many connections"))
-	for _, c := range held {
-		if err := c.Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
+	release(held...)
 	r.admin(t, `UPDATE sync.leases SET until = clock_timestamp()`)
 	r.worker = w
 	r.sync(t)
