@@ -101,6 +101,9 @@ func (w *weeks) quarter(t *testing.T, n int, f fate) {
 	}
 	time.Sleep(time.Until(end))
 	for _, tn := range w.tenants {
+		if tn.weather.now["behind"] != nil {
+			tn.replicate()
+		}
 		tn.newRows(rnd, n)
 		tn.upset(rnd)
 	}

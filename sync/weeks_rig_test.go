@@ -46,6 +46,7 @@ type weeksTenant struct {
 	tables *defendersim.HuntTables
 	wire   *weeksWire
 	lag    atomic.Int64 // how late changes of the world become visible, as a time.Duration
+	fresh  atomic.Int64 // until when a copy of the world is not too old, in Unix nanoseconds
 	serial int64        // of the last hunting row
 	recent []sensed     // rows that checks still look at
 	bad    int          // records that can never be stored

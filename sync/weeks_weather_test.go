@@ -61,7 +61,7 @@ func (tn *weeksTenant) clearUp() {
 var weathers = []func(*weeksTenant, *rand.Rand) (string, time.Duration, func()){
 	(*weeksTenant).throttled, (*weeksTenant).throttled, (*weeksTenant).failing, (*weeksTenant).failing,
 	(*weeksTenant).garbled, (*weeksTenant).garbled, (*weeksTenant).garbled, (*weeksTenant).lying, (*weeksTenant).lying,
-	(*weeksTenant).late, (*weeksTenant).down, (*weeksTenant).lockedOut, (*weeksTenant).tooMuch,
+	(*weeksTenant).late, (*weeksTenant).down, (*weeksTenant).lockedOut, (*weeksTenant).tooMuch, (*weeksTenant).behind, (*weeksTenant).behind,
 }
 
 // inject hits a share of the requests.
@@ -121,6 +121,25 @@ func (tn *weeksTenant) lying(rnd *rand.Rand) (string, time.Duration, func()) {
 	d := about(rnd)
 	tn.lied = time.Now().Add(d + 2*time.Hour) // a full hour ends it, and an hour of the future is believed
 	return "lying", d, tn.inject(rnd, pick(rnd, 0.1, 0.5, 1), f)
+}
+
+// behind is machines of the service that lag behind the others: what they show of
+// the world is older than what was shown before, but not by more than lateness.
+func (tn *weeksTenant) behind(rnd *rand.Rand) (string, time.Duration, func()) {
+	share := pick(rnd, 0.3, 0.6, 1)
+	dice := rand.New(rand.NewPCG(rnd.Uint64(), 5))
+	end := tn.sim.Inject(defendersim.Fault{Kind: defendersim.FaultStale, Match: func(*http.Request) bool {
+		return time.Now().UnixNano() < tn.fresh.Load() && dice.Float64() < share
+	}})
+	tn.replicate()
+	return "behind", about(rnd), end
+}
+
+// replicate copies the world for the machines that lag behind, which may show the
+// copy for as long as the latest change in it that they do not show is not too late.
+func (tn *weeksTenant) replicate() {
+	tn.sim.Replicate()
+	tn.fresh.Store(time.Now().Add(lateness - time.Duration(tn.lag.Load())).UnixNano())
 }
 
 // late is answers that take long, to begin or to end.

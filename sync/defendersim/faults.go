@@ -54,6 +54,10 @@ const (
 	FaultDuplicateKeys
 	// FaultLostNext serves a page as if it were the last, whatever follows it.
 	FaultLostNext
+	// FaultStale answers about incidents and alerts as things were at the last
+	// [Sim.Replicate]: a machine of the service that lags behind the others. The
+	// Date is the present one. Before that it answers as usual.
+	FaultStale
 )
 
 // A Fault breaks some answers.
@@ -275,6 +279,8 @@ func (a *answer) partial() {
 	a.status = http.StatusPartialContent
 	a.set("Warning", `199 - "Microsoft/MDATP/504/10000"`)
 }
+
+func (f *Fault) isStale() bool { return f != nil && f.Kind == FaultStale }
 
 func (f *Fault) truncates() bool { return f != nil && f.Kind == FaultTruncated }
 

@@ -112,8 +112,8 @@ func (s *Sim) list(c *call, l *list) *answer {
 	if s.opt.MaxSkip > 0 && q.skip > s.opt.MaxSkip {
 		return c.refused(refuse("The maximum value of $skip is %d.", s.opt.MaxSkip))
 	}
-	s.source.hold()
-	defer s.source.release()
+	c.source.hold()
+	defer c.source.release()
 	found := s.matches(c, q)
 	sorted(found, q.order, s.opt.Order, uint64(c.n))
 	lo := min(q.skip, len(found))
@@ -135,7 +135,7 @@ func (s *Sim) matches(c *call, q query) []record {
 	if q.filter != nil {
 		from, to = bounds(q.filter)
 	}
-	all := s.source.window(c.endpoint, from, to)
+	all := c.source.window(c.endpoint, from, to)
 	all = s.withExtras(c.endpoint, all)
 	if q.filter == nil {
 		return all
@@ -153,20 +153,20 @@ func (s *Sim) matches(c *call, q query) []record {
 // page renders records, unless one of them is poison.
 func (s *Sim) page(c *call, p *page, records []record, st style) *answer {
 	for _, r := range records {
-		if s.fails(r, st) {
+		if s.fails(c, r, st) {
 			return c.poisoned()
 		}
-		p.records = append(p.records, s.document(r, st))
+		p.records = append(p.records, s.document(c, r, st))
 	}
 	return &answer{page: p}
 }
 
 // fails tells whether a record cannot be rendered in this style.
-func (s *Sim) fails(r record, st style) bool {
+func (s *Sim) fails(c *call, r record, st style) bool {
 	if !st.expand && !st.older {
 		return false
 	}
-	return s.isPoison(r.id()) || st.expand && s.opt.ExpandLimit > 0 && len(s.source.alertsOf(r)) > s.opt.ExpandLimit
+	return s.isPoison(r.id()) || st.expand && s.opt.ExpandLimit > 0 && len(c.source.alertsOf(r)) > s.opt.ExpandLimit
 }
 
 func (c *call) poisoned() *answer {
@@ -203,9 +203,9 @@ func (s *Sim) nextLink(c *call, values url.Values, offset int) string {
 
 // incidentAlerts answers /incidents/{id}/alerts, which has no paging.
 func (s *Sim) incidentAlerts(c *call) *answer {
-	s.source.hold()
-	defer s.source.release()
-	r := s.source.find(c.endpoint, c.id)
+	c.source.hold()
+	defer c.source.release()
+	r := c.source.find(c.endpoint, c.id)
 	if r == nil {
 		return c.missing()
 	}
@@ -213,7 +213,7 @@ func (s *Sim) incidentAlerts(c *call) *answer {
 		return c.poisoned()
 	}
 	p := &page{context: "https://graph.microsoft.com/v1.0/$metadata#security/incidents('" + c.id + "')/alerts", count: -1}
-	return s.page(c, p, s.source.alertsOf(r), c.style(false))
+	return s.page(c, p, c.source.alertsOf(r), c.style(false))
 }
 
 func (c *call) missing() *answer {
@@ -222,17 +222,17 @@ func (c *call) missing() *answer {
 
 // one answers a request for one record.
 func (s *Sim) one(c *call) *answer {
-	s.source.hold()
-	defer s.source.release()
-	r := s.source.find(c.endpoint, c.id)
+	c.source.hold()
+	defer c.source.release()
+	r := c.source.find(c.endpoint, c.id)
 	if r == nil {
 		return c.missing()
 	}
 	st := c.style(c.URL.Query().Get("$expand") == "alerts")
-	if s.fails(r, st) {
+	if s.fails(c, r, st) {
 		return c.poisoned()
 	}
-	doc := s.document(r, st)
+	doc := s.document(c, r, st)
 	if len(doc) < 3 || doc[0] != '{' {
 		return &answer{body: doc}
 	}

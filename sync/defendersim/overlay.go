@@ -66,7 +66,7 @@ func (s *Sim) withExtras(e Endpoint, list []record) []record {
 }
 
 // document is what a list shows of a record.
-func (s *Sim) document(r record, st style) []byte {
+func (s *Sim) document(c *call, r record, st style) []byte {
 	if d, ok := r.(*document); ok && d.key == "" {
 		return d.raw
 	}
@@ -76,5 +76,5 @@ func (s *Sim) document(r record, st style) []byte {
 	if ok {
 		return raw
 	}
-	return s.source.render(r, st)
+	return c.source.render(r, st)
 }

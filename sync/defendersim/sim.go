@@ -80,6 +80,7 @@ type Sim struct {
 	overlays map[string][]byte
 	extras   map[Endpoint][]record
 	poisoned map[string]bool // id → its alerts fail as well
+	replica  *World          // as of the last Replicate; nil before it
 }
 
 // Config is what an application is given to reach the tenant.
@@ -142,6 +143,7 @@ type call struct {
 	seq      int    // of the request, from 1
 	n        int    // of the API request, from 1; 0 for the token endpoint
 	at       time.Time
+	source   source      // that answers it
 	hunt     huntRequest // of a hunting query
 }
 
@@ -194,7 +196,7 @@ func pathEnd(n int, id, rest string, all, one Endpoint) (Endpoint, string) {
 
 // ServeHTTP implements [http.Handler].
 func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &call{Request: r, at: s.now()}
+	c := &call{Request: r, at: s.now(), source: s.source}
 	c.endpoint, c.id = route(r)
 	if c.hunting() {
 		c.readHunt()
@@ -206,6 +208,9 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f := s.faults.take(c)
 	if f != nil && !f.wait(r.Context()) {
 		return
+	}
+	if f.isStale() {
+		c.source = s.behind(c.source)
 	}
 	a := f.instead(c)
 	if a == nil {
