@@ -28,15 +28,15 @@ func realConfig(t *testing.T, s *store.Store) Config {
 		Status: func(ctx context.Context) (defsync.Status, error) {
 			return defsync.ReadStatus(ctx, s, tenants, nil, time.Now())
 		},
-		Checks: []Check{
-			{"the database does not answer", s.Ping},
-			{"migrations are not current", func(ctx context.Context) error {
-				current, err := migrations.Current(ctx, s.Pool())
-				if err == nil && !current {
-					err = errors.New("some are pending")
-				}
-				return err
-			}},
+		Ready: func(ctx context.Context) (string, error) {
+			current, err := migrations.Current(ctx, s.Pool())
+			switch {
+			case err != nil:
+				return "the database does not answer", err
+			case !current:
+				return "migrations are not current", errors.New("some are pending")
+			}
+			return "", nil
 		},
 	}
 }

@@ -20,11 +20,9 @@ func (h *handler) readyz(w http.ResponseWriter, r *http.Request) {
 
 // unready says why the worker is not ready, one reason a line; nothing when it is.
 func (h *handler) unready(ctx context.Context) (defsync.Status, []string) {
-	for _, c := range h.checks {
-		if err := runCheck(ctx, c); err != nil {
-			h.log.Warn("not ready: "+c.Reason, "err", err)
-			return defsync.Status{}, []string{c.Reason}
-		}
+	if reason, err := h.askReady(ctx); reason != "" {
+		h.log.Warn("not ready: "+reason, "err", err)
+		return defsync.Status{}, []string{reason}
 	}
 	status, err := h.status.get(ctx)
 	if err != nil {
@@ -48,10 +46,10 @@ func warningLines(status defsync.Status) []string {
 	return lines
 }
 
-func runCheck(ctx context.Context, c Check) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+func (h *handler) askReady(ctx context.Context) (reason string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	return c.Run(ctx)
+	return h.ready(ctx)
 }
 
 func staleStreams(status defsync.Status) []string {

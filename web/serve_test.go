@@ -198,7 +198,7 @@ func TestNoClientCanHoldOn(t *testing.T) {
 			t.Errorf("the %s time-out is %s", name, limit)
 		}
 	}
-	if s.WriteTimeout <= statusTimeout+checkTimeout {
+	if s.WriteTimeout <= statusTimeout+readyTimeout {
 		t.Errorf("answers may take longer than the write time-out, %s", s.WriteTimeout)
 	}
 }

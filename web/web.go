@@ -15,21 +15,19 @@ import (
 	defsync "defendersync/sync"
 )
 
-// checkTimeout bounds one readiness check.
-const checkTimeout = 3 * time.Second
-
-// Check is one condition of readiness beside the freshness of the streams.
-type Check struct {
-	Reason string                      // shown when it fails, such as "the database does not answer"
-	Run    func(context.Context) error // its error is logged, not shown
-}
+// readyTimeout bounds what Config.Ready may take.
+const readyTimeout = 3 * time.Second
 
 // Config is what a handler shows. Status and Version are needed.
 type Config struct {
 	Status  func(context.Context) (defsync.Status, error)
-	Checks  []Check // in order; the first that fails hides those that depend on it
 	Version string
 	Log     *slog.Logger // nil logs nothing
+
+	// Ready is what /readyz asks before it looks how fresh the streams are: why the
+	// worker is not ready, such as "the database does not answer", which is shown,
+	// with an error that is logged and not shown; "" when it is. Nil is always ready.
+	Ready func(context.Context) (reason string, err error)
 
 	// What the page shows beside the status, by tenant id; nil leaves it out.
 	Runs      func(context.Context) (map[string][]defsync.StreamRun, error)
@@ -39,7 +37,7 @@ type Config struct {
 // handler answers from a status that is at most statusAge old.
 type handler struct {
 	status  *cache[defsync.Status]
-	checks  []Check
+	ready   func(context.Context) (string, error)
 	version string
 	log     *slog.Logger
 
@@ -60,7 +58,7 @@ const (
 //	/assets/...  the page's style, script and icon
 //	/api/status  the JSON of `defendersync status --json`; 503 when it can't be read
 //	/healthz     200 while the process lives; asks nothing of the database
-//	/readyz      200 when every check passes and no stream is stale; else 503, one reason a line
+//	/readyz      200 when Config.Ready has nothing against it and no stream is stale; else 503, one reason a line
 //	/metrics     Prometheus; names begin defendersync_, and go_ and process_ of the process
 //
 // with 404 for any other path and 405 for any method but GET and HEAD.
@@ -68,7 +66,10 @@ func NewHandler(cfg Config) http.Handler {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &handler{status: newStatusCache(cfg.Status), checks: cfg.Checks, version: cfg.Version, log: cfg.Log}
+	if cfg.Ready == nil {
+		cfg.Ready = func(context.Context) (string, error) { return "", nil }
+	}
+	h := &handler{status: newStatusCache(cfg.Status), ready: cfg.Ready, version: cfg.Version, log: cfg.Log}
 	if cfg.Runs != nil {
 		h.runs = newCache(cfg.Runs)
 	}

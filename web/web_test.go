@@ -97,7 +97,7 @@ func TestStatusIsServedAsItIs(t *testing.T) {
 func TestHealthAsksNothing(t *testing.T) {
 	h := NewHandler(Config{
 		Status: func(context.Context) (defsync.Status, error) { t.Error("read the status"); return broken(t.Context()) },
-		Checks: []Check{{"no", func(context.Context) error { t.Error("ran a check"); return nil }}},
+		Ready:  func(context.Context) (string, error) { t.Error("asked"); return "", nil },
 	})
 	r, body := ask(t, h, "GET", "/healthz")
 	wantCode(t, r, http.StatusOK)
@@ -107,8 +107,10 @@ func TestHealthAsksNothing(t *testing.T) {
 }
 
 func TestReady(t *testing.T) {
-	pass := func(context.Context) error { return nil }
-	fail := func(context.Context) error { return errors.New("connect to " + secret) }
+	pass := func(context.Context) (string, error) { return "", nil }
+	down := func(context.Context) (string, error) {
+		return "the database does not answer", errors.New("connect to " + secret)
+	}
 	late, filling, never, calm := sample(), sample(), sample(), sample()
 	calm.Tenants[0].Streams[0].Warnings = nil
 	late.Tenants[0].Streams[0].Stale, late.Tenants[0].Streams[0].InPass = true, false
@@ -116,14 +118,13 @@ func TestReady(t *testing.T) {
 	never.Tenants[0].Streams[0].Stale, never.Tenants[0].Streams[1].Stale = true, true
 	tests := map[string]struct {
 		status  func(context.Context) (defsync.Status, error)
-		checks  []Check
+		ready   func(context.Context) (string, error)
 		code    int
 		reasons string
 	}{
-		"ready":           {steady(calm), []Check{{"down", pass}}, 200, "ok\n"},
-		"warned of":       {steady(sample()), []Check{{"down", pass}}, 200, "ok\nwarning: contoso/incidents: no incidents between\nwarning: contoso/incidents: soon lost\n"},
-		"database down":   {broken, []Check{{"the database does not answer", fail}, {"behind", fail}}, 503, "the database does not answer\n"},
-		"schema behind":   {steady(sample()), []Check{{"down", pass}, {"migrations are not current", fail}}, 503, "migrations are not current\n"},
+		"ready":           {steady(calm), pass, 200, "ok\n"},
+		"warned of":       {steady(sample()), pass, 200, "ok\nwarning: contoso/incidents: no incidents between\nwarning: contoso/incidents: soon lost\n"},
+		"database down":   {broken, down, 503, "the database does not answer\n"},
 		"no status":       {broken, nil, 503, statusUnreadable + "\n"},
 		"one stale":       {steady(late), nil, 503, "tenant contoso: stream incidents is stale: no pass has ended for three firings of its schedule, it lags 2m30s\n"},
 		"long pass":       {steady(filling), nil, 503, "tenant contoso: stream incidents is stale: its pass has not ended yet, it lags 2m30s\n"},
@@ -131,7 +132,7 @@ func TestReady(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			r, body := ask(t, NewHandler(Config{Status: tt.status, Checks: tt.checks}), "GET", "/readyz")
+			r, body := ask(t, NewHandler(Config{Status: tt.status, Ready: tt.ready}), "GET", "/readyz")
 			wantCode(t, r, tt.code)
 			if diff := cmp.Diff(tt.reasons, body); diff != "" {
 				t.Error(diff)
@@ -140,23 +141,26 @@ func TestReady(t *testing.T) {
 	}
 }
 
-func TestChecksAreBounded(t *testing.T) {
-	h := NewHandler(Config{Status: steady(sample()), Checks: []Check{{"slow", func(ctx context.Context) error {
+func TestReadyIsBounded(t *testing.T) {
+	h := NewHandler(Config{Status: steady(sample()), Ready: func(ctx context.Context) (string, error) {
 		if _, ok := ctx.Deadline(); !ok {
-			t.Error("a check may hang for ever")
+			t.Error("the question may hang for ever")
 		}
-		return nil
-	}}}})
+		return "", nil
+	}})
 	ask(t, h, "GET", "/readyz")
 }
 
 // TestNothingLeaks breaks everything and looks for the inner error: the log has it, no answer does.
 func TestNothingLeaks(t *testing.T) {
 	var logged bytes.Buffer
-	inner := func(context.Context) error { _, err := broken(t.Context()); return err }
+	inner := func(context.Context) (string, error) {
+		_, err := broken(t.Context())
+		return "the database does not answer", err
+	}
 	for path, want := range map[string]int{"/": 503, "/?live": 503, "/api/status": 503, "/readyz": 503, "/metrics": 200} {
 		logged.Reset()
-		h := NewHandler(Config{Status: broken, Checks: []Check{{"the database does not answer", inner}}, Log: slog.New(slog.NewTextHandler(&logged, nil))})
+		h := NewHandler(Config{Status: broken, Ready: inner, Log: slog.New(slog.NewTextHandler(&logged, nil))})
 		r, body := ask(t, h, "GET", path)
 		wantCode(t, r, want)
 		if strings.Contains(body, "hunter2") || strings.Contains(body, "db.internal") {

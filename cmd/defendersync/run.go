@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"defendersync/migrations"
 	defsync "defendersync/sync"
 	"defendersync/web"
 
@@ -98,11 +99,21 @@ func (s *session) webConfig() web.Config {
 		Incidents: func(ctx context.Context) (map[string]defsync.IncidentFigures, error) {
 			return defsync.ReadIncidents(ctx, s.db.Store, s.tenants, web.PageDays, time.Now())
 		},
-		Checks: []web.Check{
-			{Reason: "the database does not answer", Run: s.db.Ping},
-			{Reason: "the database's schema is not up to date", Run: func(ctx context.Context) error {
-				return s.db.requireCurrent(ctx, "run `defendersync migrate up`")
-			}},
-		},
+		Ready: s.ready,
 	}
+}
+
+// ready says why the database is not ready for the worker; "" when it is.
+func (s *session) ready(ctx context.Context) (reason string, err error) {
+	if err := s.db.Ping(ctx); err != nil {
+		return "the database does not answer", err
+	}
+	current, err := migrations.Current(ctx, s.db.Pool())
+	switch {
+	case err != nil:
+		return "the database does not say how far its schema is", err
+	case !current:
+		return "the database's schema is not up to date", errors.New("run `defendersync migrate up`")
+	}
+	return "", nil
 }
