@@ -77,13 +77,19 @@ func (k *keeper) hold(ctx context.Context) (context.Context, store.Lease, func()
 	return ctx, held.lease, func() { stop(); cancel(nil); k.leave() }, nil
 }
 
-// take takes the lease and begins to keep it.
+// take takes the lease and begins to keep it. Who is told to stop meanwhile still
+// waits a moment for the answer: a lease that nobody knows he has is given back by
+// nobody, and others would have to wait until it ends.
 func (k *keeper) take(ctx context.Context) error {
-	attempt, cancel := context.WithTimeout(ctx, k.patience)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	attempt, cancel := context.WithTimeout(context.WithoutCancel(ctx), k.patience)
 	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(k.moment(), cancel) })()
 	lease, err := k.leases.Acquire(attempt, k.tenantID, k.owner, leaseTTL)
-	if err == nil && k.taken != nil {
-		if err = k.taken(attempt); err != nil {
+	if err == nil {
+		if err = k.begin(ctx); err != nil {
 			err = errors.Join(err, k.release(ctx, lease))
 		}
 	}
@@ -97,10 +103,23 @@ func (k *keeper) take(ctx context.Context) error {
 	return err
 }
 
-// release gives a lease back even when the pass was told to stop, but does not
-// wait long for it: one that is not given back ends by itself.
+// begin is what there is to do with a lease that was just taken.
+func (k *keeper) begin(ctx context.Context) error {
+	if k.taken == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(ctx, k.patience)
+	defer cancel()
+	return k.taken(ctx)
+}
+
+// moment is how long one who was told to stop waits for the database: a lease that
+// is not given back ends by itself.
+func (k *keeper) moment() time.Duration { return min(leaseBeat, k.patience) }
+
+// release gives a lease back even when the pass was told to stop.
 func (k *keeper) release(ctx context.Context, lease store.Lease) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(leaseBeat, k.patience))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), k.moment())
 	defer cancel()
 	return k.leases.Release(ctx, lease)
 }

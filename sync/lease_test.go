@@ -20,7 +20,8 @@ type fakeLeases struct {
 	renewErr error
 	renewals int
 	releases int
-	deaf     bool // it neither takes nor answers
+	deaf     bool          // it neither takes nor answers
+	slow     time.Duration // until a lease that was taken is told of
 }
 
 func (f *fakeLeases) Acquire(ctx context.Context, tenantID, owner string, ttl time.Duration) (store.Lease, error) {
@@ -29,13 +30,20 @@ func (f *fakeLeases) Acquire(ctx context.Context, tenantID, owner string, ttl ti
 		return store.Lease{}, ctx.Err()
 	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.owner != owner && time.Now().Before(f.until) {
+		f.mu.Unlock()
 		return store.Lease{}, store.ErrLeaseHeld
 	}
 	f.owner, f.until = owner, time.Now().Add(ttl)
 	f.fence++
-	return store.Lease{TenantID: tenantID, Owner: owner, Fence: f.fence}, nil
+	lease := store.Lease{TenantID: tenantID, Owner: owner, Fence: f.fence}
+	f.mu.Unlock()
+	select {
+	case <-time.After(f.slow):
+		return lease, nil
+	case <-ctx.Done():
+		return store.Lease{}, ctx.Err()
+	}
 }
 
 func (f *fakeLeases) Renew(_ context.Context, lease store.Lease, ttl time.Duration) error {
@@ -102,6 +110,39 @@ func TestStreamsShareOneLease(t *testing.T) {
 			t.Errorf("%d releases, want 1", n)
 		}
 	})
+}
+
+// Who is told to stop while his lease is being taken gives it back, and does not
+// wait long for a database that says nothing.
+func TestStopWhileTheLeaseIsTaken(t *testing.T) {
+	for name, tt := range map[string]struct {
+		leases   *fakeLeases
+		releases int
+		ends     time.Duration // after the stop
+	}{
+		"answer under way": {&fakeLeases{slow: 2 * time.Second}, 1, time.Second},
+		"no answer":        {&fakeLeases{deaf: true}, 0, leaseBeat},
+		"late answer":      {&fakeLeases{slow: time.Hour}, 0, leaseBeat},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := &keeper{leases: tt.leases, tenantID: "t", owner: "a", patience: leasePatience}
+				k.taken = func(context.Context) error { t.Error("the tenant's calls were counted"); return nil }
+				ctx, stop := context.WithTimeout(t.Context(), time.Second)
+				defer stop()
+				began := time.Now()
+				if _, _, _, err := k.hold(ctx); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+					t.Errorf("hold ended with %v", err)
+				}
+				if after := time.Since(began) - time.Second; after != tt.ends {
+					t.Errorf("it ended %s after the stop, want %s", after, tt.ends)
+				}
+				if _, n := tt.leases.counts(); n != tt.releases {
+					t.Errorf("%d releases, want %d", n, tt.releases)
+				}
+			})
+		})
+	}
 }
 
 // A lease that another worker took ends the passes under it, with the reason.
