@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -100,6 +101,9 @@ func (s *skewed) later(t *testing.T, while time.Duration) {
 func (s *skewed) pass(t *testing.T) {
 	t.Helper()
 	for _, res := range s.worker.Sync(t.Context(), "", nil) {
+		if res.Err != nil && strings.Contains(res.Err.Error(), "a new stream would begin too late") {
+			continue // nothing of it is stored until the clock is right
+		}
 		if res.Outcome != defsync.OutcomeOK && res.Outcome != defsync.OutcomePartial {
 			t.Errorf("%s ended %s: %v", res.Stream, res.Outcome, res.Err)
 		}

@@ -95,13 +95,20 @@ func (p *course) believed(served time.Time) time.Time {
 }
 
 // setClock ends the pass by the server's own clock: this machine's may run
-// ahead, and what it calls the past may still be to come over there.
-func (p *course) setClock(served time.Time) {
+// ahead, and what it calls the past may still be to come over there. A new stream
+// whose start is so long ago by a clock that runs far ahead would begin too late,
+// for good, and say nothing of what it left out: it does not begin.
+func (p *course) setClock(served time.Time) error {
 	if p.clocked || p.heal || served.IsZero() {
-		return
+		return nil
+	}
+	if now := p.now(); p.cp.Revision == 0 && p.stream.Start.At.IsZero() && now.Sub(served) > believedAhead {
+		return fmt.Errorf("this machine's clock is at %s and the service's at %s: a new stream would begin too late; set the clock, or `start` to a date",
+			now.UTC().Format(time.RFC3339), served.UTC().Format(time.RFC3339))
 	}
 	p.clocked = true
 	p.until = micro(p.believed(served).Add(-p.stream.Settle))
+	return nil
 }
 
 // vouched is how far an answer served at served can vouch for a window that ends at end.

@@ -300,7 +300,9 @@ func (h *hunting) hear(ctx context.Context, text string, w span) (*huntAnswer, e
 		h.stuck, h.width = false, max(h.width, huntFirstWidth) // what was narrow was the bad stretch
 	}
 	h.failing, h.wary, h.decided = 0, max(h.wary-1, 0), true
-	h.setClock(a.ServerTime)
+	if err := h.setClock(a.ServerTime); err != nil {
+		return nil, err
+	}
 	return &huntAnswer{HuntAnswer: a, full: a.Rows >= int64(h.hunt.Cap)}, nil
 }
 

@@ -182,7 +182,9 @@ func (p *pass) ask(ctx context.Context, req defender.Request) (*answer, error) {
 		return nil, err
 	}
 	p.succeeded()
-	p.setClock(page.ServerTime)
+	if err := p.setClock(page.ServerTime); err != nil {
+		return nil, err
+	}
 	return p.translate(page, req), nil
 }
 

@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -258,6 +259,43 @@ func TestDateOfTheFuture(t *testing.T) {
 		b.source.now = fakeNow.Add(2 * time.Hour)
 		b.passes(t)
 		b.complete(t)
+	}
+}
+
+// A clock that is a month ahead would leave out the first month of a new stream,
+// and no gap would tell. A start that is a date, and a stream that has begun, do not
+// depend on it.
+func TestNewStreamDoesNotBeginTooLate(t *testing.T) {
+	for name, tt := range map[string]struct {
+		ahead time.Duration
+		start Start
+		fails bool
+	}{
+		"a month ahead":           {31 * 24 * time.Hour, Start{Age: 30 * 24 * time.Hour}, true},
+		"a month ahead, a date":   {31 * 24 * time.Hour, Start{At: fakeNow.Add(-30 * 24 * time.Hour)}, false},
+		"a quarter hour ahead":    {15 * time.Minute, Start{Age: 30 * 24 * time.Hour}, false},
+		"behind: begins the more": {-31 * 24 * time.Hour, Start{Age: 30 * 24 * time.Hour}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, &fakeSource{limit: 5, ordered: true, records: hourly(100)})
+			b.stream.Start = tt.start
+			ours := fakeNow.Add(tt.ahead)
+			p := &pass{course: b.course(), ep: b.ep, pages: make(chan struct{}, 1)}
+			p.now = func() time.Time { return ours }
+			err := errors.Join(p.begin(ours), p.read(t.Context()))
+			if tt.fails {
+				if err == nil || !strings.Contains(err.Error(), "set the clock") || b.ledger.cp.Revision != 0 || len(b.ledger.coverage) > 0 {
+					t.Errorf("the pass ended with %v, at revision %d", err, b.ledger.cp.Revision)
+				}
+			} else if err != nil {
+				t.Error(err)
+			}
+			b.passes(t) // by a clock that is right
+			b.complete(t)
+			if start := b.ledger.cp.StartTime; start.After(fakeNow.Add(-29 * 24 * time.Hour)) {
+				t.Errorf("the stream begins at %s", start)
+			}
+		})
 	}
 }
 
