@@ -3,7 +3,6 @@ package store
 import (
 	"fmt"
 	"strings"
-	"unicode"
 )
 
 // HuntMode says what the rows of a hunting table mean.
@@ -91,32 +90,4 @@ func (s *HuntSpec) check() error {
 		return fmt.Errorf("the name %q cannot be that of a hunting table: as %q it has %d bytes, and may have 1 to %d", s.Name, s.table(), n, maxHuntName)
 	}
 	return nil
-}
-
-// SnakeCase returns name as a table or column is called: a word begins at a
-// capital after a lower-case letter or digit, and at the last capital of a run
-// when a lower-case letter follows; digits stay with what precedes them. What
-// is neither letter nor digit becomes an underscore.
-func SnakeCase(name string) string {
-	runes := []rune(name)
-	var b strings.Builder
-	for i, r := range runes {
-		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
-			b.WriteByte('_')
-			continue
-		}
-		if i > 0 && unicode.IsUpper(r) && beginsWord(runes[i-1], runes[i+1:]) {
-			b.WriteByte('_')
-		}
-		b.WriteRune(unicode.ToLower(r))
-	}
-	return b.String()
-}
-
-// beginsWord reports whether a capital between before and after begins a word.
-func beginsWord(before rune, after []rune) bool {
-	if unicode.IsLower(before) || unicode.IsDigit(before) {
-		return true
-	}
-	return unicode.IsUpper(before) && len(after) > 0 && unicode.IsLower(after[0])
 }

@@ -16,20 +16,6 @@ import (
 	"defendersync/store/storetest"
 )
 
-func TestSnakeCase(t *testing.T) {
-	for in, want := range map[string]string{
-		"lastUpdateDateTime": "last_update_date_time", "SHA256": "sha256", "InitiatingProcessSHA1": "initiating_process_sha1",
-		"RemoteIP": "remote_ip", "OSPlatform": "os_platform", "IsAzureADJoined": "is_azure_ad_joined", "LogonID": "logon_id", "LogonId": "logon_id",
-		"encoded_powershell": "encoded_powershell", "DeviceTvmSoftwareVulnerabilitiesKB": "device_tvm_software_vulnerabilities_kb",
-		"MD5Hash": "md5_hash", "count_": "count_", "a b-c": "a_b_c", "ÜberName": "über_name", "": "", "X": "x", "AADSignInEventsBeta": "aad_sign_in_events_beta",
-		"ProcessId2Of3": "process_id2_of3", "GraphAPIAuditEvents": "graph_api_audit_events",
-	} {
-		if got := store.SnakeCase(in); got != want {
-			t.Errorf("SnakeCase(%q) = %q, want %q", in, got, want)
-		}
-	}
-}
-
 // Names that meet, names of our own, and names that nobody should give a column.
 func TestHuntColumnNames(t *testing.T) {
 	h := newHunter(t, store.HuntSpec{AutoMigrate: true})

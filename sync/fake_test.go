@@ -12,6 +12,7 @@ import (
 
 	"defendersync/store"
 	"defendersync/sync/defender"
+	"defendersync/sync/translate"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -130,8 +131,8 @@ func (s *fakeSource) alerts(_ context.Context, id, _ string) (*defender.Page, er
 	return &defender.Page{ServerTime: s.now}, nil
 }
 
-func fakeTranslate(records []jsontext.Value, _ time.Time) Translation {
-	var tr Translation
+func fakeTranslate(records []jsontext.Value, _ time.Time) translate.Rows {
+	var tr translate.Rows
 	for _, r := range records {
 		f := strings.Fields(string(r))
 		id, _ := strconv.ParseInt(f[0], 10, 64)

@@ -9,6 +9,7 @@ import (
 
 	"defendersync/store"
 	"defendersync/sync/defender"
+	"defendersync/sync/translate"
 )
 
 // pass reads one stream from where it stands up to the settled end of time.
@@ -159,7 +160,7 @@ func (p *pass) phase(ctx context.Context) error {
 
 // answer is one page, translated, with what it says about its own window.
 type answer struct {
-	Translation
+	translate.Rows
 	records int
 	full    bool      // there may be more than this
 	sorted  bool      // times never fall
@@ -213,14 +214,14 @@ func (p *pass) fetch(ctx context.Context, req defender.Request) (*defender.Page,
 
 func (p *pass) translate(page *defender.Page, req defender.Request) *answer {
 	a := &answer{
-		Translation: p.ep.translate(page.Records, micro(p.now())),
-		records:     len(page.Records),
-		full:        page.Next != "" || len(page.Records) >= req.Top,
-		sorted:      true,
-		next:        page.Next,
-		partial:     page.Incomplete,
-		bare:        req.NoAlerts,
-		served:      page.ServerTime,
+		Rows:    p.ep.translate(page.Records, micro(p.now())),
+		records: len(page.Records),
+		full:    page.Next != "" || len(page.Records) >= req.Top,
+		sorted:  true,
+		next:    page.Next,
+		partial: page.Incomplete,
+		bare:    req.NoAlerts,
+		served:  page.ServerTime,
 	}
 	for _, t := range a.Times {
 		if t.IsZero() {
@@ -311,14 +312,14 @@ func (p *pass) take(a *answer) store.Commit {
 	}
 	c := store.Commit{Incidents: a.Incidents, Alerts: a.Alerts, Quarantine: a.Quarantine, SchemaChanges: a.Changes}
 	for i := range a.Incidents {
-		key := incidentKey(a.Incidents[i].IncidentID)
-		c.Resolved = append(c.Resolved, store.QuarantineKey{Kind: kindIncident, Key: key})
+		key := translate.IncidentKey(a.Incidents[i].IncidentID)
+		c.Resolved = append(c.Resolved, store.QuarantineKey{Kind: translate.KindIncident, Key: key})
 		if !a.bare && !slices.Contains(a.Partial, key) {
 			c.Resolved = append(c.Resolved, store.QuarantineKey{Kind: kindIncidentAlerts, Key: key})
 		}
 	}
 	for i := range a.Alerts {
-		c.Resolved = append(c.Resolved, store.QuarantineKey{Kind: kindAlert, Key: a.Alerts[i].AlertID})
+		c.Resolved = append(c.Resolved, store.QuarantineKey{Kind: translate.KindAlert, Key: a.Alerts[i].AlertID})
 	}
 	return c
 }

@@ -6,23 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"defendersync/store"
 	"defendersync/sync/defender"
+	"defendersync/sync/translate"
 )
 
-// Kinds of quarantine rows: what the payload holds.
+// Kinds of quarantine rows beside those of translate: what the payload holds.
 const (
-	kindIncident       = "incident"
-	kindAlert          = "alert"
 	kindIncidentAlerts = "incident_alerts" // the incident is stored, its alerts could not be read
 	kindHuntingRow     = "hunting_row"     // a row that PostgreSQL refused, or an element of an answer that is no row
 	kindResponse       = "response"        // bytes that could not be read as records
 )
-
-func incidentKey(id int64) string { return strconv.FormatInt(id, 10) }
 
 // partialReason goes to sync.gaps when the service answers 206.
 const partialReason = "the service answered 206: it says itself that something is missing"
@@ -207,7 +203,7 @@ func (p *pass) leave(ctx context.Context, a *answer, verdict store.Verdict, reas
 func idsOf(a *answer) []string {
 	ids := make([]string, len(a.Incidents))
 	for i := range a.Incidents {
-		ids[i] = incidentKey(a.Incidents[i].IncidentID)
+		ids[i] = translate.IncidentKey(a.Incidents[i].IncidentID)
 	}
 	return ids
 }
@@ -219,7 +215,7 @@ func (p *pass) pendingAlerts(ctx context.Context) error {
 	if err != nil {
 		return p.alertsRefused(ctx, err)
 	}
-	c := p.take(&answer{Translation: translateAlerts(p.cp.TenantID, page.Records, micro(p.now())), records: len(page.Records)})
+	c := p.take(&answer{Rows: translate.Alerts(p.cp.TenantID, page.Records, micro(p.now())), records: len(page.Records)})
 	p.pending.Next = page.Next
 	p.pending.Partial = p.pending.Partial || page.Incomplete
 	switch {

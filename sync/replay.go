@@ -10,6 +10,7 @@ import (
 
 	"defendersync/store"
 	"defendersync/sync/defender"
+	"defendersync/sync/translate"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -101,23 +102,23 @@ func (w *Worker) tenant(id string) *tenantState {
 }
 
 // reread turns a quarantine row into rows once more.
-func (w *Worker) reread(ctx context.Context, t *tenantState, row store.QuarantineRow) (Translation, error) {
+func (w *Worker) reread(ctx context.Context, t *tenantState, row store.QuarantineRow) (translate.Rows, error) {
 	at := micro(w.cfg.Now())
 	record := []jsontext.Value{jsontext.Value(row.Payload)}
 	switch row.Kind {
-	case kindIncident:
-		return translateIncidents(payloadDialect(row.Payload, t.Dialect), t.ID, record, at), nil
-	case kindAlert:
+	case translate.KindIncident:
+		return translate.Incidents(payloadDialect(row.Payload, t.Dialect), t.ID, record, at), nil
+	case translate.KindAlert:
 		if payloadDialect(row.Payload, t.Dialect) == defender.Older {
-			return Translation{}, errors.New("an alert of the older API is replayed with its incident: it comes again when the incident changes")
+			return translate.Rows{}, errors.New("an alert of the older API is replayed with its incident: it comes again when the incident changes")
 		}
-		return translateAlerts(t.ID, record, at), nil
+		return translate.Alerts(t.ID, record, at), nil
 	case kindIncidentAlerts:
 		return t.rereadAlerts(ctx, row.Key, at)
 	case kindResponse:
 		return t.rereadWindow(ctx, row, at)
 	}
-	return Translation{}, fmt.Errorf("quarantine row of unknown kind %q", row.Kind)
+	return translate.Rows{}, fmt.Errorf("quarantine row of unknown kind %q", row.Kind)
 }
 
 // payloadDialect tells by the name of its key which API served a record: the
@@ -140,7 +141,7 @@ func payloadDialect(payload []byte, otherwise defender.Dialect) defender.Dialect
 }
 
 // rest adds the alerts of incidents that do not come with all of theirs.
-func (t *tenantState) rest(ctx context.Context, tr *Translation, at time.Time) error {
+func (t *tenantState) rest(ctx context.Context, tr *translate.Rows, at time.Time) error {
 	for _, id := range tr.Partial {
 		more, err := t.rereadAlerts(ctx, id, at)
 		if err != nil {
@@ -152,8 +153,8 @@ func (t *tenantState) rest(ctx context.Context, tr *Translation, at time.Time) e
 	return nil
 }
 
-func (t *tenantState) rereadAlerts(ctx context.Context, id string, at time.Time) (Translation, error) {
-	var all Translation
+func (t *tenantState) rereadAlerts(ctx context.Context, id string, at time.Time) (translate.Rows, error) {
+	var all translate.Rows
 	for next := ""; ; {
 		page, err := t.Source.IncidentAlerts(ctx, id, next)
 		if err == nil && page.Incomplete {
@@ -162,7 +163,7 @@ func (t *tenantState) rereadAlerts(ctx context.Context, id string, at time.Time)
 		if err != nil {
 			return all, err
 		}
-		tr := translateAlerts(t.ID, page.Records, at)
+		tr := translate.Alerts(t.ID, page.Records, at)
 		all.Alerts = append(all.Alerts, tr.Alerts...)
 		all.Quarantine = append(all.Quarantine, tr.Quarantine...)
 		if next = page.Next; next == "" {
@@ -172,24 +173,24 @@ func (t *tenantState) rereadAlerts(ctx context.Context, id string, at time.Time)
 }
 
 // rereadWindow asks again for the window whose answer could not be read.
-func (t *tenantState) rereadWindow(ctx context.Context, row store.QuarantineRow, at time.Time) (Translation, error) {
+func (t *tenantState) rereadWindow(ctx context.Context, row store.QuarantineRow, at time.Time) (translate.Rows, error) {
 	w, _, err := parseWindowKey(row.Key)
 	if err != nil {
-		return Translation{}, err
+		return translate.Rows{}, err
 	}
 	ep, err := t.endpoint(row.Stream)
 	if err != nil {
-		return Translation{}, err
+		return translate.Rows{}, err
 	}
 	page, err := ep.fetch(ctx, defender.Request{Since: w.since, Until: w.until, Top: ep.limit})
 	if err != nil {
-		return Translation{}, err
+		return translate.Rows{}, err
 	}
 	if page.Incomplete {
-		return Translation{}, errors.New(partialReason)
+		return translate.Rows{}, errors.New(partialReason)
 	}
 	if page.Next != "" || len(page.Records) >= ep.limit {
-		return Translation{}, errors.New("the window holds more than one answer: the next pass reads it as a gap")
+		return translate.Rows{}, errors.New("the window holds more than one answer: the next pass reads it as a gap")
 	}
 	return ep.translate(page.Records, at), nil
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"defendersync/sync/defender"
+	"defendersync/sync/translate"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -29,7 +30,7 @@ func (s pagedAlerts) IncidentAlerts(_ context.Context, id, next string) (*defend
 func TestReplayBringsTheRestOfTheAlerts(t *testing.T) {
 	for _, partial := range []bool{false, true} {
 		tenant := &tenantState{Tenant: Tenant{ID: "11111111-1111-4111-8111-111111111111", Source: pagedAlerts{partial: partial}}}
-		tr := Translation{Partial: []string{"7"}}
+		tr := translate.Rows{Partial: []string{"7"}}
 		err := tenant.rest(t.Context(), &tr, fakeNow)
 		if partial != (err != nil) || !partial && len(tr.Alerts) != 2 {
 			t.Errorf("206 %v: %d alerts and error %v", partial, len(tr.Alerts), err)

@@ -7,6 +7,7 @@ import (
 
 	"defendersync/store"
 	"defendersync/sync/defender"
+	"defendersync/sync/translate"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -81,15 +82,15 @@ type endpoint struct {
 	bare      bool // records can be had without their alerts, when those make the answer fail
 	skips     bool // pages inside a microsecond by $skip, not by next link
 	fetch     func(context.Context, defender.Request) (*defender.Page, error)
-	translate func(records []jsontext.Value, at time.Time) Translation
+	translate func(records []jsontext.Value, at time.Time) translate.Rows
 }
 
 func (t *Tenant) endpoint(stream string) (endpoint, error) {
-	incidents := func(records []jsontext.Value, at time.Time) Translation {
-		return translateIncidents(t.Dialect, t.ID, records, at)
+	incidents := func(records []jsontext.Value, at time.Time) translate.Rows {
+		return translate.Incidents(t.Dialect, t.ID, records, at)
 	}
-	alerts := func(records []jsontext.Value, at time.Time) Translation {
-		return translateAlerts(t.ID, records, at)
+	alerts := func(records []jsontext.Value, at time.Time) translate.Rows {
+		return translate.Alerts(t.ID, records, at)
 	}
 	switch {
 	case stream == IncidentsStream && t.Dialect == defender.Graph:

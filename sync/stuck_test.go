@@ -10,6 +10,7 @@ import (
 
 	"defendersync/store"
 	"defendersync/sync/defender"
+	"defendersync/sync/translate"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -60,11 +61,11 @@ func TestBadRecordDoesNotHoldBackTheNextPass(t *testing.T) {
 
 // partly makes every incident of b come with a part of its alerts only.
 func (b *bench) partly() {
-	translate := b.ep.translate
-	b.ep.translate = func(records []jsontext.Value, at time.Time) Translation {
-		tr := translate(records, at)
+	plain := b.ep.translate
+	b.ep.translate = func(records []jsontext.Value, at time.Time) translate.Rows {
+		tr := plain(records, at)
 		for _, i := range tr.Incidents {
-			tr.Partial = append(tr.Partial, incidentKey(i.IncidentID))
+			tr.Partial = append(tr.Partial, translate.IncidentKey(i.IncidentID))
 		}
 		return tr
 	}

@@ -1,4 +1,4 @@
-package sync
+package translate
 
 import (
 	"fmt"
@@ -109,7 +109,7 @@ type alertParent struct {
 func (t *translator) servedAlert(served jsontext.Value) time.Time {
 	clean, err := store.CleanJSON(served)
 	if err != nil {
-		t.quarantine(kindAlert, "", served, err)
+		t.quarantine(KindAlert, "", served, err)
 		return time.Time{}
 	}
 	return t.alert(defender.Graph, served, clean, alertParent{})
@@ -120,7 +120,7 @@ func (t *translator) servedAlert(served jsontext.Value) time.Time {
 func (t *translator) alert(expected defender.Dialect, served, clean jsontext.Value, from alertParent) time.Time {
 	o, err := defender.ParseObject(clean)
 	if err != nil {
-		t.quarantine(kindAlert, "", served, err)
+		t.quarantine(KindAlert, "", served, err)
 		return time.Time{}
 	}
 	source := alertSources[dialectOf(expected, o, "id", "alertId")]
@@ -129,7 +129,7 @@ func (t *translator) alert(expected defender.Dialect, served, clean jsontext.Val
 	fillRow(x, source.shape, &row, o, reportNew)
 	updated := row.LastUpdateDateTime
 	if err := t.finishAlert(x, source, &row, o, from); err != nil {
-		t.quarantine(kindAlert, rawID(o, source.id), served, err)
+		t.quarantine(KindAlert, rawID(o, source.id), served, err)
 	} else {
 		t.out.Alerts = append(t.out.Alerts, row)
 	}
@@ -152,7 +152,7 @@ func (t *translator) finishAlert(x scope, source alertSource, row *store.Alert, 
 	}
 	var adopted string // an incident that the alert's own bytes do not name
 	if row.IncidentID == nil && from.incidentID != nil {
-		row.IncidentID, adopted = from.incidentID, incidentKey(*from.incidentID)
+		row.IncidentID, adopted = from.incidentID, IncidentKey(*from.incidentID)
 	}
 	row.Raw = documentWithout(o, source.lists()...)
 	row.ContentHash = t.hash.sum(row.Raw, []byte(adopted), t.evidence(x, row, source.evidence, o))

@@ -1,4 +1,4 @@
-package sync
+package translate
 
 import (
 	"strings"
@@ -99,7 +99,7 @@ func evidenceColumns(properties string) shape[evidence] {
 		spec, second := strings.CutSuffix(spec, "?")
 		property, column, renamed := strings.Cut(spec, ":")
 		if !renamed {
-			column = snakeCase(property)
+			column = store.SnakeCase(property)
 		}
 		set := evidenceSetters[column]
 		switch accessor := evidenceTexts[column]; {

@@ -1,4 +1,4 @@
-package sync
+package translate
 
 import (
 	"slices"
@@ -101,7 +101,7 @@ func olderEntityKind(x scope, o defender.Object) evidenceKind {
 	if foldSpelling(served) == "registry" {
 		return evidenceKind{registryKind(o), olderEntity}
 	}
-	if name := snakeCase(served); evidenceNames[name] {
+	if name := store.SnakeCase(served); evidenceNames[name] {
 		return evidenceKind{name, olderEntity}
 	}
 	return evidenceKind{x.unknownEvidence("entityType", served, served), olderEntity}
@@ -122,7 +122,7 @@ func registryKind(o defender.Object) string {
 // that named the others.
 func (x scope) unknownEvidence(property, served, name string) string {
 	x.change(property, unknownEvidenceType, served)
-	if name = snakeCase(briefly(name)); name == "" {
+	if name = store.SnakeCase(briefly(name)); name == "" {
 		return untypedEvidence
 	}
 	return name

@@ -1,4 +1,4 @@
-package sync
+package translate
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 )
 
 // evidenceOf translates evidence of a Graph alert.
-func evidenceOf(t *testing.T, served ...string) ([]store.Evidence, Translation) {
+func evidenceOf(t *testing.T, served ...string) ([]store.Evidence, Rows) {
 	t.Helper()
 	got, tr := oneAlert(t, sampleAlert("a", 1, served...))
 	for i, e := range got.Evidence {

@@ -1,4 +1,4 @@
-package sync
+package translate
 
 import (
 	"encoding/json"
@@ -16,8 +16,8 @@ import (
 
 var translatedAt = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 
-func translated(d defender.Dialect, records ...string) Translation {
-	return translateIncidents(d, sampleTenant, jsonRecords(records), translatedAt)
+func translated(d defender.Dialect, records ...string) Rows {
+	return Incidents(d, sampleTenant, jsonRecords(records), translatedAt)
 }
 
 func jsonRecords(records []string) []jsontext.Value {
@@ -29,7 +29,7 @@ func jsonRecords(records []string) []jsontext.Value {
 }
 
 // oneIncident translates a record that must become one row and nothing else.
-func oneIncident(t *testing.T, d defender.Dialect, record string) (store.Incident, Translation) {
+func oneIncident(t *testing.T, d defender.Dialect, record string) (store.Incident, Rows) {
 	t.Helper()
 	got := translated(d, record)
 	if len(got.Incidents) != 1 || len(got.Quarantine) != 0 {
@@ -38,7 +38,7 @@ func oneIncident(t *testing.T, d defender.Dialect, record string) (store.Inciden
 	return got.Incidents[0], got
 }
 
-func quarantined(got Translation) []string {
+func quarantined(got Rows) []string {
 	var all []string
 	for _, q := range got.Quarantine {
 		all = append(all, q.Kind+" "+q.Key+": "+q.Reason)
@@ -174,7 +174,7 @@ func TestIncidentIDs(t *testing.T) {
 			id, updated string
 		}{{defender.Graph, "id", "lastUpdateDateTime"}, {defender.Older, "incidentId", "lastUpdateTime"}} {
 			got, _ := oneIncident(t, d.Dialect, fmt.Sprintf(`{%q:%s,"redirectIncidentId":%[2]s,%q:"2026-01-01T00:00:00Z"}`, d.id, id, d.updated))
-			if want := strings.Trim(id, `"`); incidentKey(got.IncidentID) != want || incidentKey(*got.RedirectIncidentID) != want {
+			if want := strings.Trim(id, `"`); IncidentKey(got.IncidentID) != want || IncidentKey(*got.RedirectIncidentID) != want {
 				t.Errorf("%s %s: id %d, redirected to %d", d.Dialect, id, got.IncidentID, *got.RedirectIncidentID)
 			}
 		}
@@ -382,7 +382,7 @@ func TestCleanRowsAndServedBytes(t *testing.T) {
 	if a.AlertID != "a\uFFFD" || *a.Title != "x\uFFFDy" || a.MitreTechniques[0] != "T\uFFFD" {
 		t.Errorf("alert %s", a.Raw)
 	}
-	if e := a.Evidence[0]; e.EvidenceType != "a\uFFFDb" || *e.Verdict != "new\uFFFD" {
+	if e := a.Evidence[0]; e.EvidenceType != "a_b" || *e.Verdict != "new\uFFFD" {
 		t.Errorf("evidence %s %q %q", e.Raw, e.EvidenceType, *e.Verdict)
 	}
 	accounted(t, jsonRecords([]string{record}), tr)

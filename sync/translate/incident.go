@@ -1,4 +1,4 @@
-package sync
+package translate
 
 import (
 	"bytes"
@@ -91,7 +91,7 @@ func (t *translator) incident(expected defender.Dialect, served jsontext.Value) 
 	clean, o, err := parseRecord(served)
 	if err != nil {
 		t.out.Times = append(t.out.Times, time.Time{})
-		t.quarantine(kindIncident, "", served, err)
+		t.quarantine(KindIncident, "", served, err)
 		return
 	}
 	d := dialectOf(expected, o, "id", "incidentId")
@@ -106,7 +106,7 @@ func (t *translator) incident(expected defender.Dialect, served jsontext.Value) 
 		err = t.finishIncident(x, source, &row, o)
 	}
 	if err != nil {
-		t.quarantine(kindIncident, rawID(o, source.id), served, err)
+		t.quarantine(KindIncident, rawID(o, source.id), served, err)
 	} else {
 		t.out.Incidents = append(t.out.Incidents, row)
 	}
@@ -154,7 +154,7 @@ func (t *translator) inlineAlerts(x scope, d defender.Dialect, from alertParent,
 		t.alert(d, served[i], clean, from)
 	}
 	if _, more, _ := o.Text("alerts@odata.nextLink"); more && from.incidentID != nil {
-		t.out.Partial = append(t.out.Partial, incidentKey(*from.incidentID))
+		t.out.Partial = append(t.out.Partial, IncidentKey(*from.incidentID))
 	}
 }
 

@@ -1,4 +1,4 @@
-package sync
+package translate
 
 import (
 	"encoding/json"
@@ -16,11 +16,11 @@ import (
 
 // accounted checks what holds of every translation of incidents: each record is
 // a row or in quarantine, and what was kept is clean JSON.
-func accounted(t testing.TB, records []jsontext.Value, tr Translation) {
+func accounted(t testing.TB, records []jsontext.Value, tr Rows) {
 	t.Helper()
 	set := 0
 	for _, q := range tr.Quarantine {
-		if q.Kind == kindIncident {
+		if q.Kind == KindIncident {
 			set++
 		}
 		if q.Reason == "" || q.Key == "" {
@@ -55,7 +55,7 @@ func accounted(t testing.TB, records []jsontext.Value, tr Translation) {
 	}
 }
 
-func FuzzTranslateIncidents(f *testing.F) {
+func FuzzIncidents(f *testing.F) {
 	f.Add([]byte(sampleIncident(1, sampleAlert("a", 1, sampleEvidence[:]...))), true)
 	f.Add([]byte(fmt.Sprintf(`{"incidentId":1,"lastUpdateTime":"2026-01-01T00:00:00Z","alerts":[`+olderAlertSample+`]}`,
 		`{"mdatpDeviceId":"d"}`, `{"entityType":"Registry"},{"entityType":"\u0000"}`)), false)
@@ -65,8 +65,8 @@ func FuzzTranslateIncidents(f *testing.F) {
 	f.Fuzz(func(t *testing.T, record []byte, graph bool) {
 		dialect := map[bool]defender.Dialect{true: defender.Graph, false: defender.Older}[graph]
 		records := []jsontext.Value{record}
-		accounted(t, records, translateIncidents(dialect, sampleTenant, records, translatedAt))
-		alerts := translateAlerts(sampleTenant, records, translatedAt)
+		accounted(t, records, Incidents(dialect, sampleTenant, records, translatedAt))
+		alerts := Alerts(sampleTenant, records, translatedAt)
 		if len(alerts.Alerts)+len(alerts.Quarantine) != 1 || len(alerts.Times) != 1 {
 			t.Errorf("as an alert: %d rows, %v", len(alerts.Alerts), quarantined(alerts))
 		}
@@ -89,7 +89,7 @@ func TestAnyKindsOfValues(t *testing.T) {
 		record["alerts"] = []any{alert}
 
 		served := jsonOf(t, record)
-		tr := translateIncidents(defender.Graph, sampleTenant, []jsontext.Value{served}, translatedAt)
+		tr := Incidents(defender.Graph, sampleTenant, []jsontext.Value{served}, translatedAt)
 		accounted(t, []jsontext.Value{served}, tr)
 		if len(tr.Incidents) != 1 || len(tr.Alerts) != 1 || len(tr.Alerts[0].Evidence) != 1 {
 			rt.Fatalf("%d incidents, %d alerts, %v", len(tr.Incidents), len(tr.Alerts), quarantined(tr))

@@ -1,4 +1,4 @@
-package sync
+package translate
 
 import (
 	"fmt"
@@ -12,9 +12,9 @@ import (
 )
 
 // oneAlert translates a record that must become one row and nothing else.
-func oneAlert(t *testing.T, record string) (store.Alert, Translation) {
+func oneAlert(t *testing.T, record string) (store.Alert, Rows) {
 	t.Helper()
-	got := translateAlerts(sampleTenant, jsonRecords([]string{record}), translatedAt)
+	got := Alerts(sampleTenant, jsonRecords([]string{record}), translatedAt)
 	if len(got.Alerts) != 1 || len(got.Quarantine) != 0 {
 		t.Fatalf("%d alerts, quarantine %v", len(got.Alerts), quarantined(got))
 	}
@@ -135,7 +135,7 @@ func TestAlertQuarantine(t *testing.T) {
 		"a string":     {`"x"`, "", "want object, got string"},
 	}
 	for name, test := range tests {
-		got := translateAlerts(sampleTenant, jsonRecords([]string{test.record}), translatedAt)
+		got := Alerts(sampleTenant, jsonRecords([]string{test.record}), translatedAt)
 		if len(got.Quarantine) != 1 || len(got.Alerts) != 0 || len(got.Times) != 1 {
 			t.Errorf("%s: %v, %d alerts, %d times", name, quarantined(got), len(got.Alerts), len(got.Times))
 			continue

@@ -1,10 +1,15 @@
-package sync
+// Package translate makes rows of the records that Microsoft's APIs serve, in
+// either dialect: pure functions between the wire shapes of package defender and the
+// row types of package store. What does not fit a column stays in raw and is
+// reported as a change of schema; a record that can be no row is set aside.
+package translate
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,9 +19,18 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Translation is what a page of served records becomes. Every record is a row
+// Kinds of records that are set aside, as sync.quarantine has them.
+const (
+	KindIncident = "incident"
+	KindAlert    = "alert"
+)
+
+// IncidentKey is an incident's id as quarantine and the API write it.
+func IncidentKey(id int64) string { return strconv.FormatInt(id, 10) }
+
+// Rows is what a page of served records becomes. Every record is a row
 // or in quarantine: nothing in a record makes its translation fail.
-type Translation struct {
+type Rows struct {
 	Incidents  []store.Incident
 	Alerts     []store.Alert
 	Quarantine []store.Quarantined
@@ -35,10 +49,10 @@ type Translation struct {
 // hundreds at once serves data as names, and the first of them tell it.
 const maxChanges = 200
 
-// translateIncidents makes rows of a page of incidents and of the alerts that
+// Incidents makes rows of a page of incidents and of the alerts that
 // came inside them. A record in the other dialect's shape, as a replay may
 // hold after the tenant has moved to the other API, is read as what it is.
-func translateIncidents(dialect defender.Dialect, tenantID string, records []jsontext.Value, at time.Time) Translation {
+func Incidents(dialect defender.Dialect, tenantID string, records []jsontext.Value, at time.Time) Rows {
 	t := newTranslator(tenantID, at)
 	t.out.Incidents = make([]store.Incident, 0, len(records))
 	for _, record := range records {
@@ -47,9 +61,9 @@ func translateIncidents(dialect defender.Dialect, tenantID string, records []jso
 	return t.out
 }
 
-// translateAlerts makes rows of a page of alerts: of alerts_v2, of one
+// Alerts makes rows of a page of alerts: of alerts_v2, of one
 // incident's alerts, or replayed in either dialect's shape.
-func translateAlerts(tenantID string, records []jsontext.Value, at time.Time) Translation {
+func Alerts(tenantID string, records []jsontext.Value, at time.Time) Rows {
 	t := newTranslator(tenantID, at)
 	for _, record := range records {
 		t.out.Times = append(t.out.Times, t.servedAlert(record))
@@ -61,7 +75,7 @@ func translateAlerts(tenantID string, records []jsontext.Value, at time.Time) Tr
 type translator struct {
 	tenantID string
 	at       time.Time
-	out      Translation
+	out      Rows
 	seen     map[store.SchemaChange]bool
 	hash     contentHasher
 }

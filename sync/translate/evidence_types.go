@@ -1,8 +1,9 @@
-package sync
+package translate
 
 import (
 	"strings"
 
+	"defendersync/store"
 	"defendersync/sync/defender"
 )
 
@@ -104,7 +105,7 @@ var graphEvidence = evidenceKinds(map[string]shape[evidence]{
 func evidenceKinds(shapes map[string]shape[evidence]) map[string]evidenceKind {
 	kinds := make(map[string]evidenceKind, len(shapes))
 	for name, s := range shapes {
-		kinds[name] = evidenceKind{snakeCase(strings.TrimSuffix(name, "Evidence")), mergedShapes(anyEvidence, s)}
+		kinds[name] = evidenceKind{store.SnakeCase(strings.TrimSuffix(name, "Evidence")), mergedShapes(anyEvidence, s)}
 	}
 	return kinds
 }

@@ -1,4 +1,4 @@
-package sync
+package translate
 
 import (
 	"bytes"
@@ -50,7 +50,7 @@ func leaves(v any, path string, into map[string]int) {
 }
 
 // storedLeaves are the leaves of everything that the rows keep of the records.
-func storedLeaves(t *testing.T, tr Translation, prefix string) map[string]int {
+func storedLeaves(t *testing.T, tr Rows, prefix string) map[string]int {
 	t.Helper()
 	found := make(map[string]int)
 	for _, i := range tr.Incidents {
@@ -124,7 +124,7 @@ func TestPublishedIncidents(t *testing.T) {
 	} {
 		t.Run(sample.file, func(t *testing.T) {
 			records := published(t, sample.file)
-			tr := translateIncidents(sample.dialect, sampleTenant, records, translatedAt)
+			tr := Incidents(sample.dialect, sampleTenant, records, translatedAt)
 			if len(tr.Incidents) != len(records) || len(tr.Quarantine) != 0 || len(tr.Changes) != 0 {
 				t.Errorf("%d of %d stored, quarantine %v, changes %v", len(tr.Incidents), len(records), quarantined(tr), tr.Changes)
 			}
@@ -140,7 +140,7 @@ func TestPublishedAlerts(t *testing.T) {
 	for _, file := range []string{"stix-shifter-graph-alert_v2.json", "stix-shifter-graph-alertV2_respons.json"} {
 		t.Run(file, func(t *testing.T) {
 			records := published(t, file)
-			tr := translateAlerts(sampleTenant, records, translatedAt)
+			tr := Alerts(sampleTenant, records, translatedAt)
 			if len(tr.Alerts) != len(records) || len(tr.Quarantine) != 0 {
 				t.Errorf("%d of %d stored, quarantine %v", len(tr.Alerts), len(records), quarantined(tr))
 			}
@@ -162,7 +162,7 @@ func agreeWithServed(t *testing.T, d defender.Dialect, row store.Incident, serve
 			t.Errorf("%s: stored %q, served %q", what, got, want)
 		}
 	}
-	same("id", incidentKey(row.IncidentID), served[names["id"]])
+	same("id", IncidentKey(row.IncidentID), served[names["id"]])
 	same("name", *row.DisplayName, served[names["name"]])
 	sameTime(t, row.LastUpdateDateTime, served[names["updated"]])
 	sameTime(t, *row.CreatedDateTime, served[names["created"]])

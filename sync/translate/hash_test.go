@@ -1,4 +1,4 @@
-package sync
+package translate
 
 import (
 	"bytes"
@@ -107,7 +107,7 @@ func TestHashOfAlertCoversItsEvidence(t *testing.T) {
 // What else is on the page does not count.
 func TestHashOfAlertIsItsOwn(t *testing.T) {
 	record := sampleAlert("a", 1, sampleEvidence[:]...)
-	page := translateAlerts(sampleTenant, jsonRecords([]string{sampleAlert("b", 1, sampleEvidence[0]), record}), translatedAt)
+	page := Alerts(sampleTenant, jsonRecords([]string{sampleAlert("b", 1, sampleEvidence[0]), record}), translatedAt)
 	if page.Alerts[1].ContentHash != alertHash(t, record) {
 		t.Error("the alert before it counts")
 	}
@@ -122,7 +122,7 @@ func TestHashOfAlertIsTheSameEverywhere(t *testing.T) {
 		t.Error("two hashes for one alert")
 	}
 	// The time of the reading is not part of it.
-	later := translateAlerts(sampleTenant, jsonRecords([]string{alert}), translatedAt.Add(time.Hour)).Alerts[0]
+	later := Alerts(sampleTenant, jsonRecords([]string{alert}), translatedAt.Add(time.Hour)).Alerts[0]
 	if later.ContentHash != inline.ContentHash {
 		t.Error("the hash depends on when it was made")
 	}

@@ -1,4 +1,4 @@
-package sync
+package translate
 
 import (
 	"fmt"
@@ -27,7 +27,7 @@ func BenchmarkTranslate(b *testing.B) {
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
 	for b.Loop() {
-		got := translateIncidents(defender.Graph, sampleTenant, records, time.Now())
+		got := Incidents(defender.Graph, sampleTenant, records, time.Now())
 		if len(got.Incidents) != 50 || len(got.Alerts) != 200 || len(got.Alerts[0].Evidence) != 5 {
 			b.Fatalf("%d incidents, %d alerts", len(got.Incidents), len(got.Alerts))
 		}

@@ -1,4 +1,4 @@
-package sync
+package translate
 
 import (
 	"encoding/json"
@@ -20,7 +20,7 @@ func sharedFile(t *testing.T, path ...string) []byte {
 	t.Helper()
 	fixtures := os.Getenv("DEFENDERSYNC_FIXTURES")
 	if fixtures == "" {
-		fixtures = filepath.Join("..", "..", "shared", "fixtures")
+		fixtures = filepath.Join("..", "..", "..", "shared", "fixtures")
 	}
 	body, err := os.ReadFile(filepath.Join(append([]string{fixtures}, path...)...))
 	if os.IsNotExist(err) {
@@ -116,7 +116,7 @@ func TestSchemaOfIncident(t *testing.T) {
 	s := readSchema(t)
 	record := s.object("incident", 3)
 	record["id"] = "12"
-	got := translateIncidents(defender.Graph, sampleTenant, []jsontext.Value{jsonOf(t, record)}, translatedAt)
+	got := Incidents(defender.Graph, sampleTenant, []jsontext.Value{jsonOf(t, record)}, translatedAt)
 	if len(got.Incidents) != 1 || len(got.Changes) != 0 {
 		t.Fatalf("%v, changes %v", quarantined(got), got.Changes)
 	}
@@ -124,7 +124,7 @@ func TestSchemaOfIncident(t *testing.T) {
 	for name := range record {
 		column := map[string]string{"id": "incident_id", "tenantId": "tenant_id_2"}[name]
 		if column == "" {
-			column = snakeCase(name)
+			column = store.SnakeCase(name)
 		}
 		if filled, ok := columns[column]; !ok || !filled {
 			t.Errorf("%s: column %s exists %v, filled %v", name, column, ok, filled)
@@ -151,7 +151,7 @@ func TestSchemaOfAlert(t *testing.T) {
 		}
 		column := map[string]string{"id": "alert_id", "tenantId": "tenant_id_2"}[name]
 		if column == "" {
-			column = snakeCase(name)
+			column = store.SnakeCase(name)
 		}
 		if filled, ok := columns[column]; !ok || !filled {
 			t.Errorf("%s: column %s exists %v, filled %v", name, column, ok, filled)
@@ -176,12 +176,12 @@ func TestSchemaOfEvidence(t *testing.T) {
 		if len(tr.Changes) != 0 {
 			t.Errorf("%s: changes %v", name, tr.Changes)
 		}
-		if want := snakeCase(strings.TrimSuffix(name, "Evidence")); got[0].EvidenceType != want {
+		if want := store.SnakeCase(strings.TrimSuffix(name, "Evidence")); got[0].EvidenceType != want {
 			t.Errorf("%s is %s", name, got[0].EvidenceType)
 		}
 		columns := columnsOf(got[0])
 		for _, p := range append(def.Props, s.Types["alertEvidence"].Props...) {
-			if filled, ok := columns[snakeCase(p.Name)]; ok && !filled {
+			if filled, ok := columns[store.SnakeCase(p.Name)]; ok && !filled {
 				t.Errorf("%s.%s: its column is empty", name, p.Name)
 			}
 		}
