@@ -29,7 +29,7 @@ func (s *Store) prepare(ctx context.Context, spec *HuntSpec, served []HuntColumn
 		if !spec.AutoMigrate {
 			return nil, s.schemaPending(ctx, spec)
 		}
-		if _, err := migrations.UpHunting(ctx, s.pool); err != nil {
+		if _, err := migrations.UpHunting(ctx, s.pool.Pool); err != nil {
 			return nil, err
 		}
 	}
@@ -65,7 +65,7 @@ func (t *huntTable) ready(spec *HuntSpec, served []HuntColumn) (bool, error) {
 
 // schemaPending returns what the operator is asked for.
 func (s *Store) schemaPending(ctx context.Context, spec *HuntSpec) error {
-	sql, err := migrations.HuntingSQL(ctx, s.pool, spec.table())
+	sql, err := migrations.HuntingSQL(ctx, s.pool.Pool, spec.table())
 	if err != nil {
 		return err
 	}

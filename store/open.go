@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +14,7 @@ import (
 )
 
 // Store is the database. It is safe for concurrent use.
-type Store struct{ pool *pgxpool.Pool }
+type Store struct{ pool connections }
 
 // Open connects to the database at url (a PostgreSQL URL or key=value string)
 // with at most maxConns connections; 0 leaves the number to pgx. Every time it
@@ -66,9 +65,9 @@ func openPool(ctx context.Context, config *pgxpool.Config) (*Store, error) {
 		if pool != nil {
 			pool.Close()
 		}
-		return nil, explainConnect(config.ConnConfig, err)
+		return nil, fmt.Errorf("store: %w", explainConnect(config.ConnConfig, err))
 	}
-	return &Store{pool: pool}, nil
+	return &Store{pool: connections{pool}}, nil
 }
 
 // connect also reports whether a pooler such as PgBouncer is between: the
@@ -87,45 +86,6 @@ func connect(ctx context.Context, config *pgxpool.Config) (pool *pgxpool.Pool, p
 	return pool, pooled, err
 }
 
-// explainConnect says in one sentence what to change about the connection.
-func explainConnect(c *pgx.ConnConfig, err error) error {
-	hint := "is the server running there, and does database.url name the right host and port?"
-	switch code(err) {
-	case "28P01":
-		hint = "the password is wrong"
-	case "28000":
-		hint = "the server's pg_hba.conf does not let this user in from here"
-	case "3D000":
-		hint = "there is no such database; create it first"
-	case "53300":
-		hint = "the server has no connection left; lower database.max_connections"
-	}
-	return &connectError{
-		says:  fmt.Sprintf("store: cannot connect to database %q on %s:%d as %q: %s", c.Database, c.Host, c.Port, c.User, hint),
-		cause: err,
-	}
-}
-
-// connectError puts pgx's error, which has one line for each way it tried, on one.
-type connectError struct {
-	says  string
-	cause error
-}
-
-// Error implements error.
-func (e *connectError) Error() string {
-	cause := e.cause
-	var reason *pgconn.ConnectError
-	if errors.As(cause, &reason) {
-		cause = errors.Unwrap(reason) // without the settings, which says has
-	}
-	lines := strings.Split(cause.Error(), "\n")
-	return e.says + " (" + strings.Join(slices.Compact(lines), "; ") + ")"
-}
-
-// Unwrap returns pgx's error.
-func (e *connectError) Unwrap() error { return e.cause }
-
 // Close waits for connections in use and closes all.
 func (s *Store) Close() { s.pool.Close() }
 
@@ -138,7 +98,7 @@ func (s *Store) Ping(ctx context.Context) error {
 }
 
 // Pool returns the connections, for the migrations.
-func (s *Store) Pool() *pgxpool.Pool { return s.pool }
+func (s *Store) Pool() *pgxpool.Pool { return s.pool.Pool }
 
 // begin has the server end a transaction whose worker is paused, or whose
 // machine is gone without a word: its locks, on the lease above all, would keep

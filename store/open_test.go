@@ -2,12 +2,20 @@ package store_test
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"defendersync/store"
 	"defendersync/store/storetest"
@@ -40,6 +48,92 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 				t.Errorf("error %q, want one line that says %q", err, tt.says)
 			}
 		})
+	}
+}
+
+// A server that answers is not said to be down because of TLS.
+func TestOpenTellsTLSFromAServerThatIsDown(t *testing.T) {
+	certified := httptest.NewUnstartedServer(nil)
+	certified.StartTLS()
+	defer certified.Close()
+	for name, tt := range map[string]struct {
+		mode, says string
+		answer     func(net.Conn)
+	}{
+		"refused": {"require", "without TLS: turn it on there, or change sslmode", func(conn net.Conn) { conn.Write([]byte("N")) }},
+		"untrusted": {"verify-full", "certificate is not trusted: name its issuer's file by sslrootcert", func(conn net.Conn) {
+			conn.Write([]byte("S"))
+			_ = tls.Server(conn, certified.TLS).HandshakeContext(t.Context())
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ln.Close()
+			go func() {
+				for conn, err := ln.Accept(); err == nil; conn, err = ln.Accept() {
+					if _, err := io.ReadFull(conn, make([]byte, 8)); err == nil { // the request for TLS
+						tt.answer(conn)
+					}
+					conn.Close()
+				}
+			}()
+			s, err := store.Open(t.Context(), "postgres://me@"+ln.Addr().String()+"/db?sslmode="+tt.mode, 1)
+			if err == nil {
+				s.Close()
+				t.Fatal("opened")
+			}
+			if !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "is the server running") {
+				t.Errorf("error %q, want one that says %q", err, tt.says)
+			}
+		})
+	}
+}
+
+// A call that has to connect anew says the same as the start, on one line and each address once.
+func TestCallsSayWhatIsWrongWithTheConnection(t *testing.T) {
+	var down atomic.Bool
+	s, err := store.OpenWith(t.Context(), storetest.URL(t), func(config *pgxpool.Config) {
+		c := config.ConnConfig
+		c.Fallbacks = append(c.Fallbacks, &pgconn.FallbackConfig{Host: c.Host, Port: c.Port}) // as sslmode=prefer has it
+		dial := c.DialFunc
+		c.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if down.Load() {
+				return nil, errors.New("refused")
+			}
+			return dial(ctx, network, addr)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	down.Store(true)
+	s.Pool().Reset()
+	now := time.Now()
+	for name, call := range map[string]func(context.Context) error{
+		"ping":  s.Ping,
+		"exec":  func(ctx context.Context) error { return s.Renew(ctx, store.Lease{TenantID: tenant}, time.Minute) },
+		"query": func(ctx context.Context) error { _, err := s.Runs(ctx, tenant, "", 1); return err },
+		"row":   func(ctx context.Context) error { _, err := s.Checkpoint(ctx, tenant, "incidents"); return err },
+		"batch": func(ctx context.Context) error { return s.RecordCall(ctx, tenant, "incidents", now) },
+		"begin": func(ctx context.Context) error { _, err := s.Acquire(ctx, tenant, "me", time.Minute); return err },
+	} {
+		err := call(t.Context())
+		if err == nil {
+			t.Errorf("%s: no error", name)
+			continue
+		}
+		says := err.Error()
+		if !strings.Contains(says, ": cannot connect to database ") || !strings.Contains(says, "is the server running there") ||
+			strings.ContainsAny(says, "\n\t") || strings.Count(says, "refused") != 1 {
+			t.Errorf("%s: %q", name, says)
+		}
+		if _, kept := errors.AsType[*pgconn.ConnectError](err); !kept {
+			t.Errorf("%s: pgx's error is lost in %v", name, err)
+		}
 	}
 }
 
