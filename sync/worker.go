@@ -456,12 +456,18 @@ func (w *Worker) finish(ctx context.Context, run store.Run, r Result, log *slog.
 	w.log(r, log)
 }
 
+// toldToStop is on record of a pass that a signal interrupted.
+const toldToStop = "its worker was told to stop"
+
 // finishRun is finish without a word about it.
 func (w *Worker) finishRun(ctx context.Context, run store.Run, r Result) error {
 	run.FinishedAt, run.Outcome = micro(w.cfg.Now()), string(r.Outcome)
 	run.RowsRead, run.Counts, run.Calls = r.Read, r.Counts, r.Calls
 	run.ThrottledSeconds, run.Warning = r.Throttled.Seconds(), r.Warning
-	if r.Err != nil {
+	switch {
+	case r.Outcome == OutcomeInterrupted && !errors.Is(r.Err, store.ErrFenced):
+		run.Error = toldToStop // the call that heard of it first is no news
+	case r.Err != nil:
 		run.Error = r.Err.Error()
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(leaseBeat, w.cfg.Patience))

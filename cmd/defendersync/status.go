@@ -119,7 +119,11 @@ func troubles(tenant string, st defsync.StreamStatus) []string {
 		say("gap in %s of %s from %s to %s: %s", st.Stream, tenant, clock(&g.From), clock(&g.To), g.Reason)
 	}
 	if r := st.LastRun; r != nil && r.Error != "" {
-		say("last run of %s of %s failed: %s", st.Stream, tenant, oneLine(r.Error))
+		how := "failed"
+		if r.Outcome == string(defsync.OutcomeInterrupted) {
+			how = "was interrupted"
+		}
+		say("last run of %s of %s %s: %s", st.Stream, tenant, how, oneLine(r.Error))
 	}
 	if r := st.Locked; r != nil {
 		say("%s of %s of %s gave up at %s: %s", r.Command, st.Stream, tenant, clock(&r.StartedAt), oneLine(r.Error))

@@ -23,7 +23,8 @@ func TestPrintStatus(t *testing.T) {
 				LastRun: &defsync.RunStatus{StartedAt: *at(3), Outcome: "failed", Error: "first\nsecond", Warning: "past"}, NextRun: at(5), Stale: true,
 				Warnings: []defsync.Warning{{Kind: defsync.WarningVolume, Text: "odd"}, {Kind: defsync.WarningExpiring, Text: "much\nis lost"}}},
 			{Stream: "alerts", NextRun: at(5), Stale: true},
-			{Stream: "hunting/device_events", NextRun: at(5), NextReconcile: at(17)},
+			{Stream: "hunting/device_events", NextRun: at(5), NextReconcile: at(17),
+				LastRun: &defsync.RunStatus{StartedAt: *at(2), Outcome: "interrupted", Error: "told to stop"}},
 			{Stream: "hunting/email_events", NextRun: at(5), Reconciled: &defsync.RunStatus{StartedAt: *at(4), Outcome: "ok"}},
 			{Stream: "hunting/url_click_events", NextRun: at(5), Reconciled: &defsync.RunStatus{StartedAt: *at(4), Outcome: "failed"}},
 		},
@@ -36,7 +37,7 @@ func TestPrintStatus(t *testing.T) {
 	const want = `TENANT   STREAM                    COVERED   LAG  ROWS  GAPS  QUARANTINE  LAST RUN                             NEXT RUN              RECONCILED
 contoso  incidents                  99.50%  2m5s  1234     1           2  failed (stale) 2026-11-22 10:03:00Z  2026-11-22 10:05:00Z  -
 contoso  alerts                          -     -     0     0           0  never                                2026-11-22 10:05:00Z  -
-contoso  hunting/device_events           -     -     0     0           0  never                                2026-11-22 10:05:00Z  never
+contoso  hunting/device_events           -     -     0     0           0  interrupted 2026-11-22 10:02:00Z     2026-11-22 10:05:00Z  never
 contoso  hunting/email_events            -     -     0     0           0  never                                2026-11-22 10:05:00Z  2026-11-22 10:04:00Z
 contoso  hunting/url_click_events        -     -     0     0           0  never                                2026-11-22 10:05:00Z  failed 2026-11-22 10:04:00Z
 
@@ -49,6 +50,7 @@ gap in incidents of contoso from 2026-11-22 10:01:00Z to 2026-11-22 10:02:00Z: n
 last run of incidents of contoso failed: first; second
 warning for incidents of contoso: odd
 warning for incidents of contoso: much; is lost
+last run of hunting/device_events of contoso was interrupted: told to stop
 `
 	if got := b.String(); got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
