@@ -97,7 +97,7 @@ func (a *app) examine(ctx context.Context) (*report, error) {
 	}
 	hosts := make(map[string]reading)
 	for _, t := range c.Tenants {
-		e := &tenantExam{cfg: c, tenant: t, report: r, log: log, hosts: hosts}
+		e := &tenantExam{cfg: c, tenant: t, report: r, log: log, hosts: hosts, waits: a.screen}
 		if dbErr == nil {
 			e.db = db
 		}

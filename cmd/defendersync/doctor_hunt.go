@@ -15,13 +15,13 @@ import (
 
 // hunt asks a hunting stream's question about one minute, which costs the tenant
 // next to nothing and tells whether it can be asked at all.
-func hunt(ctx context.Context, client *defender.Client, h *defsync.Hunt, now time.Time) error {
+func (c caller) hunt(ctx context.Context, h *defsync.Hunt, now time.Time) error {
 	until := now.Add(-time.Hour).Truncate(time.Minute)
 	req := defender.HuntRequest{Since: until.Add(-time.Minute), Until: until, Attempts: 1}
 	ask := func(query string) error {
 		req.Query = query
-		return inBudget(ctx, func(ctx context.Context) error {
-			_, err := client.Hunt(ctx, req, ignore{})
+		return c.inBudget(ctx, func(ctx context.Context) error {
+			_, err := c.Hunt(ctx, req, ignore{})
 			return err
 		})
 	}

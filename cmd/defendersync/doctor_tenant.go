@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -32,6 +33,7 @@ type tenantExam struct {
 	log    *slog.Logger
 	db     *database          // nil when it cannot be opened: calls then go unrecorded
 	hosts  map[string]reading // those that were asked, for this tenant or another
+	waits  io.Writer          // told of each wait for the limits
 
 	client defender.Config
 	clocks reading // of the host that told its time last
@@ -207,7 +209,8 @@ func (e *tenantExam) callAll(ctx context.Context, client *defender.Client) map[s
 	}
 	calls := make(map[string]error)
 	now := time.Now()
-	callEach(calls, lists, func(s defsync.Stream) error { return list(ctx, client, s.Name, now) })
+	lister := caller{client, tellWaits(e.waits, defsync.QuotaFamily, callTimeout)}
+	callEach(calls, lists, func(s defsync.Stream) error { return lister.list(ctx, s.Name, now) })
 	if len(hunting) == 0 {
 		return calls
 	}
@@ -216,7 +219,7 @@ func (e *tenantExam) callAll(ctx context.Context, client *defender.Client) map[s
 		if err != nil {
 			return err
 		}
-		return hunt(ctx, hunter, s.Hunt, now)
+		return caller{hunter, tellWaits(e.waits, defsync.HuntFamily, callTimeout)}.hunt(ctx, s.Hunt, now)
 	})
 	return calls
 }
@@ -232,13 +235,19 @@ func callEach(calls map[string]error, streams []defsync.Stream, one func(defsync
 	}
 }
 
+// caller makes calls as far as the limits let it.
+type caller struct {
+	*defender.Client
+	waiting func(defender.Wait)
+}
+
 // list asks for one record of the last hour.
-func list(ctx context.Context, client *defender.Client, stream string, now time.Time) error {
+func (c caller) list(ctx context.Context, stream string, now time.Time) error {
 	req := defender.Request{Since: now.Add(-time.Hour), Until: now, Top: 1, Attempts: 1}
-	return inBudget(ctx, func(ctx context.Context) error {
-		call := client.Incidents
+	return c.inBudget(ctx, func(ctx context.Context) error {
+		call := c.Incidents
 		if stream == defsync.AlertsStream {
-			call = client.Alerts
+			call = c.Alerts
 		}
 		_, err := call(ctx, req)
 		return err
@@ -247,8 +256,8 @@ func list(ctx context.Context, client *defender.Client, stream string, now time.
 
 // inBudget makes one call. The error is errNoBudget where the limits never let
 // it be sent.
-func inBudget(ctx context.Context, call func(context.Context) error) error {
-	var meter defender.Meter
+func (c caller) inBudget(ctx context.Context, call func(context.Context) error) error {
+	meter := defender.Meter{Waiting: c.waiting}
 	ctx, cancel := context.WithTimeout(defender.ContextWithMeter(ctx, &meter), callTimeout)
 	defer cancel()
 	err := call(ctx)

@@ -26,7 +26,7 @@ func newExam(t *testing.T) *tenantExam {
 	t.Helper()
 	c := parseText(t, twoTenants)
 	log := slog.New(slog.DiscardHandler)
-	e := &tenantExam{cfg: c, tenant: c.Tenants[1], report: &report{}, log: log, hosts: make(map[string]reading)}
+	e := &tenantExam{cfg: c, tenant: c.Tenants[1], report: &report{}, log: log, hosts: make(map[string]reading), waits: new(strings.Builder)}
 	var err error
 	if e.client, err = e.tenant.clientConfig(log); err != nil {
 		t.Fatal(err)
@@ -233,6 +233,10 @@ func TestDoctorKeepsWithinTheLimits(t *testing.T) {
 			}
 			began := time.Now()
 			calls := e.callAll(t.Context(), client)
+			told := map[error]string{nil: "waiting 12s for the incidents quota (2/min)\n", errNoBudget: "waiting up to 45s for the incidents quota (2/min)\n"}
+			if got := e.waits.(*strings.Builder).String(); got != told[want] {
+				t.Errorf("told %q of the wait, want %q", got, told[want])
+			}
 			if waited := time.Since(began); waited > callTimeout {
 				t.Errorf("waited %s", waited)
 			}

@@ -53,7 +53,7 @@ func exitCode(ctx context.Context, err error, w io.Writer) int {
 		return exitUsage
 	case errors.As(err, &e):
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		e = &exitError{code: exitInterrupted, err: errors.New("interrupted; the next run resumes")}
+		e = &exitError{code: exitInterrupted, err: errors.New("interrupted")}
 	default:
 		e = &exitError{exitFailed, err}
 	}

@@ -26,7 +26,7 @@ func TestExitCodeAndItsOneLine(t *testing.T) {
 		"two errors":       {context.Background(), errors.Join(errors.New("one"), errors.New("two")), 1, "defendersync: one; two\n"},
 		"usage":            {context.Background(), usageErrorf("--x: no"), 2, "defendersync: --x: no\n"},
 		"configuration":    {context.Background(), problems{{"c", 1, 2, "a", "b"}, {"c", 3, 4, "", "d"}}, 2, "c:1:2: a: b\nc:3:4: d\n"},
-		"interrupted":      {stopped, fmt.Errorf("read: %w", context.Canceled), 130, "defendersync: interrupted; the next run resumes\n"},
+		"interrupted":      {stopped, fmt.Errorf("read: %w", context.Canceled), 130, "defendersync: interrupted\n"},
 		"failed on stop":   {stopped, errors.New("boom"), 1, "defendersync: boom\n"},
 		"told already":     {context.Background(), &exitError{exitFailed, nil}, 1, ""},
 		"held":             {context.Background(), &exitError{exitLocked, held}, 75, "defendersync: " + held.Error() + "\n"},

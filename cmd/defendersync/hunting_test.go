@@ -168,11 +168,11 @@ func TestDoctorAsksAgainWithoutThePrelude(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := hunt(t.Context(), hunter, h, time.Now()); err != nil || sim.Calls(defendersim.Hunting) != 2 {
+	if err := (caller{Client: hunter}).hunt(t.Context(), h, time.Now()); err != nil || sim.Calls(defendersim.Hunting) != 2 {
 		t.Errorf("%v after %d calls, want an answer to the second", err, sim.Calls(defendersim.Hunting))
 	}
 	h.Query = "AlertEvidence | where"
-	if err := hunt(t.Context(), hunter, h, time.Now()); !huntAnswered(err) || !strings.Contains(huntFix(err), "query NAME --check") {
+	if err := (caller{Client: hunter}).hunt(t.Context(), h, time.Now()); !huntAnswered(err) || !strings.Contains(huntFix(err), "query NAME --check") {
 		t.Errorf("%v", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 
 	defsync "defendersync/sync"
+	"defendersync/sync/defender"
 
 	"github.com/spf13/cobra"
 )
@@ -67,7 +68,8 @@ func (a *app) checkQuery(ctx context.Context, name, tenant string) error {
 	if err := s.recall(ctx); err != nil {
 		return err
 	}
-	checks := s.worker.CheckQuery(ctx, tenant, stream)
+	meter := defender.Meter{Waiting: tellWaits(a.screen, defsync.HuntFamily, 0)}
+	checks := s.worker.CheckQuery(defender.ContextWithMeter(ctx, &meter), tenant, stream)
 	for _, q := range checks {
 		if err := printCheck(a.stdout, q); err != nil {
 			return err

@@ -54,6 +54,17 @@ type Page struct {
 type Meter struct {
 	Calls     atomic.Int64 // requests sent, retries and token refreshes' repeats included; token requests not
 	Throttled atomic.Int64 // nanoseconds spent waiting for a quota or a Retry-After
+
+	// Waiting, if there is one, is told of a wait of more than a second before it
+	// is made, once for each limit that a call waits for.
+	Waiting func(Wait)
+}
+
+// Wait is what a call does before it may be sent.
+type Wait struct {
+	For   time.Duration
+	Limit int           // as many calls in Per are made already; 0 where the service asked for the wait
+	Per   time.Duration // a minute or an hour
 }
 
 type meterKey struct{}

@@ -165,39 +165,46 @@ func (l *limiter) wait(ctx context.Context) (*slot, error) {
 			meterFrom(ctx).Throttled.Add(int64(waited))
 		}
 	}()
-	for {
+	for told := (Wait{}); ; {
 		s, wait, err := l.try()
 		if s != nil || err != nil {
 			return s, err
 		}
-		if err := l.sleep(ctx, wait); err != nil {
+		known := ctx.Err() != nil || told.For > 0 && told.Limit == wait.Limit
+		if tell := meterFrom(ctx).Waiting; tell != nil && !known && wait.For > shortWait {
+			told = wait
+			tell(wait)
+		}
+		if err := l.sleep(ctx, wait.For); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// try returns a slot, or how long to wait before one can be free.
-func (l *limiter) try() (*slot, time.Duration, error) {
+// try returns a slot, or the wait before one can be free.
+func (l *limiter) try() (*slot, Wait, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.cfg.Now()
 	if err := l.refusal(now); err != nil {
-		return nil, 0, err
+		return nil, Wait{}, err
 	}
 	if rest := l.closed.Sub(now); rest > 0 {
-		return nil, rest, nil
+		return nil, Wait{For: rest}, nil
 	}
 	l.forget(now)
-	var wait time.Duration
+	var longest Wait
 	for _, w := range l.windows {
-		wait = max(wait, w.wait(l.calls, now))
+		if wait := w.wait(l.calls, now); wait > longest.For {
+			longest = Wait{wait, w.limit, w.length}
+		}
 	}
-	if wait > 0 {
-		return nil, wait, nil
+	if longest.For > 0 {
+		return nil, longest, nil
 	}
 	s := new(slot)
 	l.calls = append(l.calls, s)
-	return s, 0, nil
+	return s, Wait{}, nil
 }
 
 // wait returns how long until the window has room for one more call; 0 is now.

@@ -278,6 +278,52 @@ func TestAPlaceGivenBackIsTakenAtOnce(t *testing.T) {
 	})
 }
 
+// A wait is told before it is made, once, unless it is hardly one.
+func TestWaitsAreToldBeforehand(t *testing.T) {
+	for name, c := range map[string]struct {
+		limit  int
+		closed time.Duration
+		want   []Wait
+	}{
+		"a limit":           {2, 0, []Wait{{time.Minute, 2, time.Minute}}},
+		"the service":       {9, 5 * time.Second, []Wait{{For: 5 * time.Second}}},
+		"one after another": {2, 5 * time.Second, []Wait{{For: 5 * time.Second}, {55 * time.Second, 2, time.Minute}}},
+		"a second":          {9, time.Second, nil},
+		"none":              {9, 0, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := newTestClient(t, new(wireFake), func(config *Config) { config.Limits.PerMinute = c.limit })
+				for range 2 {
+					if _, err := incidents(t.Context(), client); err != nil {
+						t.Fatal(err)
+					}
+				}
+				start := time.Now()
+				client.CloseUntil(start.Add(c.closed), "asked")
+				var told []Wait
+				ctx := ContextWithMeter(t.Context(), &Meter{Waiting: func(w Wait) {
+					if len(told) == 0 && time.Since(start) > 0 {
+						t.Error("told afterwards")
+					}
+					told = append(told, w)
+				}})
+				gone, cancel := context.WithCancel(ctx)
+				cancel()
+				for range 20 { // as a select between two that are ready takes either
+					_, _ = incidents(gone, client)
+				}
+				if len(told) > 0 {
+					t.Errorf("told of %v, and nobody waits", told)
+				}
+				if _, err := incidents(ctx, client); err != nil || !slices.Equal(told, c.want) {
+					t.Errorf("told of %v, want %v; %v", told, c.want, err)
+				}
+			})
+		})
+	}
+}
+
 func TestWaitingForALimitEndsWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := new(wireFake)
