@@ -20,7 +20,7 @@ func (e *NewerError) Error() string {
 	return fmt.Sprintf("the database's schema (version %d) is newer than this program's (%d): use the newer program", e.Database, e.Program)
 }
 
-// explain wraps err, and says which GRANT is missing where a privilege is, or
+// explain wraps err, and says what the role lacks where that is the reason, or
 // that the database takes no writes.
 func explain(ctx context.Context, pool *pgxpool.Pool, verb string, err error) error {
 	if errors.As(err, new(*NewerError)) {
@@ -29,23 +29,41 @@ func explain(ctx context.Context, pool *pgxpool.Pool, verb string, err error) er
 	if isCode(err, "25006") {
 		return fmt.Errorf("migrations: %s: the database is read-only: point database.url at the primary, with a role that may write: %w", verb, err)
 	}
-	if !isCode(err, "42501") {
-		return fmt.Errorf("migrations: %s: %w", verb, err)
+	if lack := lacks(ctx, pool, err); lack != "" {
+		return fmt.Errorf("migrations: %s: %s: %w", verb, lack, err)
 	}
-	var role, database string
-	var mayCreate bool
-	const who = `SELECT current_user, current_database(), has_database_privilege(current_database(), 'CREATE')`
-	if e := pool.QueryRow(ctx, who).Scan(&role, &database, &mayCreate); e != nil {
-		return fmt.Errorf("migrations: %s: %w", verb, err)
-	}
-	role, database = pgx.Identifier{role}.Sanitize(), pgx.Identifier{database}.Sanitize()
-	if !mayCreate {
-		return fmt.Errorf("migrations: %s: role %s may not create schemas; as the owner of the database run GRANT CREATE ON DATABASE %s TO %s: %w",
-			verb, role, database, role, err)
-	}
-	return fmt.Errorf("migrations: %s: role %s does not own the schemas defender, hunting and sync; migrate as the role that created them, or as that role run GRANT it TO %s: %w",
-		verb, role, role, err)
+	return fmt.Errorf("migrations: %s: %w", verb, err)
 }
+
+// lacks says what the role lacks for the files, and who can give it; "" where
+// err is about something else.
+func lacks(ctx context.Context, pool *pgxpool.Pool, err error) string {
+	const who = `
+		SELECT current_user, current_database(),
+			count(n.oid) < count(*) AND NOT has_database_privilege(current_database(), 'CREATE'),
+			coalesce(min(pg_get_userbyid(n.nspowner)) FILTER (WHERE NOT pg_has_role(n.nspowner, 'USAGE')), '')
+		FROM (VALUES ('bi'), ('defender'), ('hunting'), ('sync')) AS v (name)
+		LEFT JOIN pg_namespace AS n ON n.nspname = v.name`
+	if !isCode(err, "42501") {
+		return ""
+	}
+	var role, database, owner string
+	var mayNotCreate bool
+	if e := pool.QueryRow(ctx, who).Scan(&role, &database, &mayNotCreate, &owner); e != nil {
+		return ""
+	}
+	switch {
+	case mayNotCreate:
+		return fmt.Sprintf("role %s may not create schemas; as the owner of the database run GRANT CREATE ON DATABASE %s TO %s",
+			quoted(role), quoted(database), quoted(role))
+	case owner != "":
+		return fmt.Sprintf("role %s does not own the schemas of defendersync, %s does; migrate as that role, or as it run GRANT %s TO %s",
+			quoted(role), quoted(owner), quoted(owner), quoted(role))
+	}
+	return ""
+}
+
+func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
 
 // isCode reports whether err is PostgreSQL's with one of the SQLSTATEs.
 func isCode(err error, codes ...string) bool {

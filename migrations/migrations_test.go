@@ -246,7 +246,7 @@ func TestUpSaysWhichGrantIsMissing(t *testing.T) {
 	if _, err := migrations.Up(t.Context(), owner); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := migrations.Down(t.Context(), pool); err == nil || !strings.Contains(err.Error(), "does not own") && !strings.Contains(err.Error(), "GRANT") {
+	if _, err := migrations.Down(t.Context(), pool); err == nil || !strings.Contains(err.Error(), "does not own the schemas") || strings.Contains(err.Error(), "ON DATABASE") {
 		t.Errorf("error %v", err)
 	}
 }

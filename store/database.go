@@ -16,9 +16,14 @@ type DatabaseInfo struct {
 	SizeBytes int64
 	ReadOnly  bool // a standby, or a role that may only read
 
-	// MissingPrivileges is what the role lacks to migrate and to sync, each as the
-	// statement that grants it; empty when nothing is missing.
-	MissingPrivileges []string
+	// MissingPrivileges is what the role lacks to read and write, MissingToMigrate
+	// what it lacks to make the schemas and the tables of hunting besides: each as
+	// the statement that grants it, and empty when nothing is missing.
+	MissingPrivileges, MissingToMigrate []string
+
+	// SchemaOwner is a role that owns a schema of ours and that this one is not (a
+	// member of), so that migrations are that role's to apply; "" where there is none.
+	SchemaOwner string
 }
 
 // Database describes the database and what the role may do there.
@@ -27,27 +32,31 @@ func (s *Store) Database(ctx context.Context) (DatabaseInfo, error) {
 		SELECT current_setting('server_version'), current_setting('server_version_num')::integer,
 			current_database(), current_user, pg_database_size(current_database()),
 			current_setting('transaction_read_only')::boolean,
-			-- To migrate: make the schemas, or be (of) the role that did.
-			CASE WHEN count(n.oid) = 3 THEN coalesce(bool_and(pg_has_role(n.nspowner, 'USAGE')), false)
-				ELSE has_database_privilege(current_database(), 'CREATE') END
-		FROM (VALUES ('defender'), ('hunting'), ('sync')) AS v (name)
+			count(n.oid) = count(*) OR has_database_privilege(current_database(), 'CREATE'),
+			-- Whoever made the schema, a right to make others is of no use in it.
+			coalesce(bool_and(has_schema_privilege(n.oid, 'CREATE')) FILTER (WHERE v.name = 'hunting'), true),
+			coalesce(min(pg_get_userbyid(n.nspowner)) FILTER (WHERE NOT pg_has_role(n.nspowner, 'USAGE')), '')
+		FROM (VALUES ('bi'), ('defender'), ('hunting'), ('sync')) AS v (name)
 		LEFT JOIN pg_namespace AS n ON n.nspname = v.name`
 	var d DatabaseInfo
-	var migrates bool
+	var makesSchemas, makesTables bool
 	row := s.pool.QueryRow(ctx, describe)
-	if err := row.Scan(&d.Version, &d.VersionNo, &d.Name, &d.Role, &d.SizeBytes, &d.ReadOnly, &migrates); err != nil {
+	err := row.Scan(&d.Version, &d.VersionNo, &d.Name, &d.Role, &d.SizeBytes, &d.ReadOnly, &makesSchemas, &makesTables, &d.SchemaOwner)
+	if err != nil {
 		return DatabaseInfo{}, fmt.Errorf("store: describe database: %w", err)
 	}
 	role := pgx.Identifier{d.Role}.Sanitize()
-	if !migrates {
-		d.MissingPrivileges = append(d.MissingPrivileges,
+	if !makesSchemas {
+		d.MissingToMigrate = append(d.MissingToMigrate,
 			fmt.Sprintf("GRANT CREATE ON DATABASE %s TO %s", pgx.Identifier{d.Name}.Sanitize(), role))
 	}
-	missing, err := s.missingGrants(ctx, role)
+	if !makesTables {
+		d.MissingToMigrate = append(d.MissingToMigrate, fmt.Sprintf("GRANT CREATE ON SCHEMA hunting TO %s", role))
+	}
+	d.MissingPrivileges, err = s.missingGrants(ctx, role)
 	if err != nil {
 		return DatabaseInfo{}, fmt.Errorf("store: list privileges: %w", err)
 	}
-	d.MissingPrivileges = append(d.MissingPrivileges, missing...)
 	return d, nil
 }
 

@@ -163,7 +163,7 @@ func TestDatabase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.Version == "" || d.VersionNo < 100000 || d.SizeBytes == 0 || d.ReadOnly || len(d.MissingPrivileges) != 0 || !strings.Contains(url, d.Name) {
+	if d.Version == "" || d.VersionNo < 100000 || d.SizeBytes == 0 || d.ReadOnly || len(d.MissingPrivileges)+len(d.MissingToMigrate) != 0 || d.SchemaOwner != "" || !strings.Contains(url, d.Name) {
 		t.Errorf("%+v", d)
 	}
 
@@ -178,7 +178,6 @@ func TestDatabase(t *testing.T) {
 	t.Cleanup(func() { exec(`RESET ROLE; DROP OWNED BY "store test"; DROP ROLE "store test"`) })
 	d, err = s.Database(ctx)
 	want := []string{
-		`GRANT CREATE ON DATABASE "` + d.Name + `" TO "store test"`,
 		`GRANT USAGE ON SCHEMA defender TO "store test"`,
 		`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA defender TO "store test"`,
 		`GRANT USAGE ON SCHEMA hunting TO "store test"`,
@@ -189,12 +188,21 @@ func TestDatabase(t *testing.T) {
 	if err != nil || !slices.Equal(d.MissingPrivileges, want) {
 		t.Errorf("missing %q, %v", d.MissingPrivileges, err)
 	}
+	toMigrate := []string{`GRANT CREATE ON SCHEMA hunting TO "store test"`}
+	if !slices.Equal(d.MissingToMigrate, toMigrate) || d.SchemaOwner == "" || d.SchemaOwner == d.Role {
+		t.Errorf("missing to migrate %q; the schemas are %q's", d.MissingToMigrate, d.SchemaOwner)
+	}
 	exec(`RESET ROLE`)
-	for _, grant := range want {
+	for _, grant := range append(want, toMigrate...) {
 		exec(grant)
 	}
 	exec(`SET ROLE "store test"`)
-	if d, err = s.Database(ctx); err != nil || len(d.MissingPrivileges) > 1 {
-		t.Errorf("missing after the grants %q, %v", d.MissingPrivileges, err)
+	if d, err = s.Database(ctx); err != nil || len(d.MissingPrivileges)+len(d.MissingToMigrate) > 0 {
+		t.Errorf("missing after the grants %q and %q, %v", d.MissingPrivileges, d.MissingToMigrate, err)
+	}
+	exec(`RESET ROLE; DROP SCHEMA bi CASCADE; SET ROLE "store test"`)
+	toMigrate = []string{`GRANT CREATE ON DATABASE "` + d.Name + `" TO "store test"`}
+	if d, err = s.Database(ctx); err != nil || !slices.Equal(d.MissingToMigrate, toMigrate) {
+		t.Errorf("missing to make a schema %q, %v", d.MissingToMigrate, err)
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"defendersync/migrations"
+	"defendersync/store"
 )
 
 const (
@@ -22,13 +24,13 @@ func examineDatabase(ctx context.Context, r *report, c *config, db *database, op
 			r.skip(check, "", "the database cannot be opened")
 		}
 	} else {
-		examineServer(ctx, r, db)
+		examineServer(ctx, r, c, db)
 		examineMigrations(ctx, r, c, db)
 	}
 	examineDisk(r, c)
 }
 
-func examineServer(ctx context.Context, r *report, db *database) {
+func examineServer(ctx context.Context, r *report, c *config, db *database) {
 	info, err := db.Database(ctx)
 	if err != nil {
 		r.fail("database", "", err, "check that the server is up and lets the role in")
@@ -43,11 +45,26 @@ func examineServer(ctx context.Context, r *report, db *database) {
 	default:
 		r.ok("database", info.Name, "PostgreSQL %s, %d MB", info.Version, info.SizeBytes>>20)
 	}
-	if len(info.MissingPrivileges) > 0 {
-		r.fail("privileges", info.Role, errors.New("the role lacks privileges"), "as the owner run: "+strings.Join(info.MissingPrivileges, "; "))
-		return
+	examinePrivileges(r, c, info)
+}
+
+// examinePrivileges checks what the role may do; where an operator migrates, it
+// need not be able to.
+func examinePrivileges(r *report, c *config, info store.DatabaseInfo) {
+	missing := info.MissingPrivileges
+	if c.Database.AutoMigrate {
+		missing = slices.Concat(info.MissingToMigrate, missing)
 	}
-	r.ok("privileges", info.Role, "may migrate, read and write")
+	switch {
+	case len(missing) > 0:
+		r.fail("privileges", info.Role, errors.New("the role lacks privileges"), "as the owner run: "+strings.Join(missing, "; "))
+	case !c.Database.AutoMigrate:
+		r.ok("privileges", info.Role, "may read and write; an operator migrates")
+	case info.SchemaOwner != "":
+		r.ok("privileges", info.Role, "may read, write and make hunting tables; %s migrates", info.SchemaOwner)
+	default:
+		r.ok("privileges", info.Role, "may migrate, read and write")
+	}
 }
 
 func examineMigrations(ctx context.Context, r *report, c *config, db *database) {
