@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -84,6 +85,40 @@ func cutSightings(t *testing.T, n int64, landed bool) (reached bool) {
 		"known 2026-11-01 00:01 00:05", "new 2026-11-01 00:02 00:02", "new 2026-11-02 01:00 01:00", "ws-1 2026-11-01 00:02 00:05")
 	h.want(hunted, h.query(modelEntities)...)
 	return reached
+}
+
+// A load of hunting rows that waits for its turn has written no entity yet: what
+// it had written would hold up whoever has the turn and names the same.
+func TestHuntingEntitiesWaitForTheLease(t *testing.T) {
+	w := newWorker(t)
+	h := hunterOn(w, logon)
+	h.add(logonColumns, seen(at(1), 1, "SHA256", "both"))
+	c := h.next()
+	c.Hunt = h.rows
+	tx, err := h.Store.Pool().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.Background())
+	if _, err := tx.Exec(t.Context(), `SELECT FROM sync.leases FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	stored := make(chan error, 1)
+	go func() {
+		_, _, err := h.Store.Commit(t.Context(), c)
+		stored <- err
+	}()
+	for h.query(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)[0] == "0" {
+	}
+	h.want(`SELECT count(*) FROM pg_locks WHERE relation = 'defender.hunting_sightings'::regclass AND mode = 'RowExclusiveLock'`, "1")
+	h.want(`SELECT count(*) FROM pg_locks WHERE relation = 'defender.entities'::regclass AND mode = 'RowExclusiveLock'`, "0")
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-stored; err != nil {
+		t.Fatal(err)
+	}
+	h.want(`SELECT entity_key FROM defender.entities`, "both")
 }
 
 // A commit of alerts that waits for nothing but its own is not held up by a long
