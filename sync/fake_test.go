@@ -42,6 +42,7 @@ type fakeSource struct {
 	obeys     order // what it then does
 	down      bool  // everything is a 500
 	partial   bool  // every answer is a 206
+	deaf      bool  // the filter is not obeyed: all records, in pages with links
 	now       time.Time
 	requests  int
 	onRequest func(n int)
@@ -80,7 +81,7 @@ func (s *fakeSource) fetch(_ context.Context, req defender.Request) (*defender.P
 	}
 	var in []fakeRecord
 	for _, r := range s.records {
-		if !r.at.Before(since) && r.at.Before(until) {
+		if s.deaf || !r.at.Before(since) && r.at.Before(until) {
 			if r.cursed {
 				return nil, errFake500
 			}

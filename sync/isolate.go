@@ -157,11 +157,12 @@ func (p *pass) atomRefused(ctx context.Context, err error) error {
 	case p.ep.skips:
 		return p.stepOver(ctx, err)
 	case p.ep.bare && !at.Bare:
-		p.atom = &atom{At: at.At, Top: p.ep.limit, Bad: true, Bare: true, Mark: firstRound}
+		p.atom = at.again(p.ep.limit)
+		p.atom.Bad, p.atom.Bare = true, true
 		return p.save(ctx, store.Commit{})
 	default:
 		p.atom = nil
-		return p.giveUp(ctx, span{at.At, at.At.Add(tick)}, err)
+		return p.giveUp(ctx, at.span(), err)
 	}
 }
 
@@ -194,7 +195,7 @@ func (p *pass) stepOver(ctx context.Context, err error) error {
 		return errors.Join(err, down)
 	}
 	at := p.atom
-	w := span{at.At, at.At.Add(tick)}
+	w := at.span()
 	if at.Steps++; at.Steps >= maxSteps {
 		p.atom = nil
 		return p.giveUp(ctx, w, err)

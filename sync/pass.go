@@ -43,9 +43,11 @@ type pass struct {
 }
 
 // atom is the position inside one microsecond that does not fit in one answer,
-// or whose records have to be read apart from their alerts.
+// or whose records have to be read apart from their alerts. It is longer than that
+// where the service does not obey the filter: there is nothing narrower to ask for.
 type atom struct {
 	At    time.Time `json:"at"`
+	End   time.Time `json:"end,omitzero"` // the zero time for one microsecond
 	Top   int       `json:"top,omitempty"`
 	Next  string    `json:"next,omitempty"`
 	Skip  int       `json:"skip,omitempty"`
@@ -60,6 +62,25 @@ type atom struct {
 	Bare  bool      `json:"bare,omitempty"`  // without alerts, which follow one incident at a time
 
 	Partial bool `json:"partial,omitempty"` // the service said that something is missing from a page of this round
+}
+
+func (a *atom) span() span {
+	if a.End.IsZero() {
+		return span{a.At, a.At.Add(tick)}
+	}
+	return span{a.At, a.End}
+}
+
+func (a *atom) name() string {
+	if a.End.IsZero() {
+		return "one microsecond"
+	}
+	return "a range that can only be paged"
+}
+
+// again is the same stretch from its first page.
+func (a *atom) again(top int) *atom {
+	return &atom{At: a.At, End: a.End, Top: top, Mark: firstRound}
 }
 
 // pending are the incidents whose alerts did not come with them, or not all.
@@ -109,7 +130,7 @@ func (p *pass) resume() error {
 		p.cursor = at.Cursor
 	}
 	if at := p.atom; at != nil && (at.Top > p.ep.limit || p.ep.skips && (at.Bare || at.Next != "")) {
-		p.atom = &atom{At: at.At, Top: p.ep.limit, Mark: firstRound} // the tenant was moved to the other API
+		p.atom = at.again(p.ep.limit) // the tenant was moved to the other API
 	}
 	return nil
 }

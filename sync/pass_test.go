@@ -262,6 +262,26 @@ func TestDateOfTheFuture(t *testing.T) {
 	}
 }
 
+// A service that does not obey the filter answers every window with the same page,
+// and only its links lead on. It is read to the end, and then again until it rests.
+func TestFilterThatIsNotObeyed(t *testing.T) {
+	for _, obeys := range []order{orderAsked, orderNewest, orderNone} {
+		for kill := range 12 {
+			source := &fakeSource{limit: 20, ordered: true, obeys: obeys, deaf: true, records: hourly(130)}
+			b := newBench(t, source)
+			b.stream.Start = Start{At: fakeNow.Add(-48 * time.Hour)}
+			b.ledger.killBefore = kill
+			b.passes(t)
+			b.complete(t)
+			if len(b.ledger.rows) != len(source.records) || source.requests > 60 {
+				t.Errorf("order %d, killed at commit %d: %d of %d records stored, in %d requests", obeys, kill, len(b.ledger.rows), len(source.records), source.requests)
+			}
+			b.passes(t)
+			b.vouched(t)
+		}
+	}
+}
+
 // A clock that is a month ahead would leave out the first month of a new stream,
 // and no gap would tell. A start that is a date, and a stream that has begun, do not
 // depend on it.

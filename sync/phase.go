@@ -38,6 +38,9 @@ func (p *pass) window(ctx context.Context) error {
 	inOrder := p.ep.ordered && p.inOrder(a)
 	switch {
 	case !a.full:
+	case a.astray(w):
+		end = later(earlier(w.until, p.vouched(a.served, w.until)), w.since.Add(tick))
+		return p.enter(ctx, &atom{At: w.since, End: end, Top: p.top})
 	case inOrder && a.sorted && a.last.After(w.since):
 		if end = earlier(a.last, w.until); p.top == 1 && end.Before(w.until) {
 			p.atom = &atom{At: end, Top: p.ep.limit, Mark: firstRound} // asked for by time, it would come once more
@@ -65,6 +68,16 @@ func (a *answer) verdict() (store.Verdict, string) {
 		return store.Truncated, partialReason
 	}
 	return store.Complete, ""
+}
+
+// astrayBy is how far outside of its window a record has to be until the filter is
+// not obeyed: services round.
+const astrayBy = time.Second
+
+// astray says whether the answer to w has records that were not asked for. Such a
+// service answers a narrower window with the same, and only its links lead on.
+func (a *answer) astray(w span) bool {
+	return !a.first.IsZero() && a.first.Before(w.since.Add(-astrayBy)) || !a.last.Before(w.until.Add(astrayBy))
 }
 
 // cut is how wide the window should have been: half, or up to where the middle
@@ -131,7 +144,8 @@ const (
 // atomPage reads the next page inside one microsecond.
 func (p *pass) atomPage(ctx context.Context) error {
 	at := p.atom
-	req := defender.Request{Since: at.At, Until: at.At.Add(tick), Top: at.Top, Next: at.Next, NoAlerts: at.Bare}
+	w := at.span()
+	req := defender.Request{Since: w.since, Until: w.until, Top: at.Top, Next: at.Next, NoAlerts: at.Bare}
 	if p.ep.skips {
 		req.Skip = at.Skip
 	}
@@ -177,15 +191,15 @@ func (p *pass) endRound(ctx context.Context) error {
 	case at.Bare && at.Pages == 1 || at.Mark == p.cp.Changed && at.Seen == at.Last:
 		return p.leave(ctx, &answer{}, store.Complete, "")
 	case at.Round+1 >= maxRounds:
-		return p.leave(ctx, &answer{}, store.Truncated, fmt.Sprintf("one microsecond kept changing through %d readings", maxRounds))
+		return p.leave(ctx, &answer{}, store.Truncated, fmt.Sprintf("%s kept changing through %d readings", at.name(), maxRounds))
 	}
-	p.atom = &atom{At: at.At, Top: at.Top, Round: at.Round + 1, Mark: p.cp.Changed, Last: at.Seen, Bare: at.Bare, Bad: at.Bad}
+	p.atom = &atom{At: at.At, End: at.End, Top: at.Top, Round: at.Round + 1, Mark: p.cp.Changed, Last: at.Seen, Bare: at.Bare, Bad: at.Bad}
 	return p.save(ctx, store.Commit{})
 }
 
 // leave vouches for the microsecond and goes on after it.
 func (p *pass) leave(ctx context.Context, a *answer, verdict store.Verdict, reason string) error {
-	end := p.atom.At.Add(tick)
+	end := p.atom.span().until
 	if verdict == store.Complete && p.atom.Partial {
 		verdict, reason = store.Truncated, partialReason
 	}
