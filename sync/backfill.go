@@ -59,7 +59,8 @@ func (w *Worker) backfill(ctx context.Context, t *tenantState, s Stream, r Backf
 func (w *Worker) fill(ctx context.Context, e errand, r BackfillRequest, result *Result) error {
 	now := micro(w.cfg.Now())
 	whole, beyond := reachable(e.stream, span{micro(r.From), micro(r.To)}, now)
-	if beyond > 0 {
+	if result.asked = whole; beyond > 0 {
+		result.Beyond = beyond
 		result.Warning = fmt.Sprintf("%s of the range are older than the service keeps and cannot be had", days(beyond))
 	}
 	if !whole.since.Before(whole.until) {
@@ -73,7 +74,7 @@ func (w *Worker) fill(ctx context.Context, e errand, r BackfillRequest, result *
 	if err := p.way().extend(ctx, whole); err != nil {
 		return err
 	}
-	missing, err := w.missing(ctx, e, whole)
+	missing, err := w.missing(ctx, e, p.way().cp, whole)
 	if err != nil {
 		return err
 	}
@@ -130,21 +131,53 @@ func (p *course) extend(ctx context.Context, s span) error {
 	return nil
 }
 
-// missing lists what of whole is not complete, and lies behind the watermark:
-// what is ahead of it is the ordinary pass's.
-func (w *Worker) missing(ctx context.Context, e errand, whole span) ([]span, error) {
+// agedBy is how much later a backfill that was cut off may be started again, as
+// "from 20 days ago", and still read the first moments of what it then began with.
+const agedBy = time.Hour
+
+// missing lists what of whole is not complete: gaps and, where the ordinary pass has
+// not come so far yet, what no backfill has read of the time ahead of it.
+func (w *Worker) missing(ctx context.Context, e errand, cp store.Checkpoint, whole span) ([]span, error) {
 	gaps, err := w.cfg.Store.Gaps(ctx, e.tenant.ID, e.stream.Name)
 	if err != nil {
 		return nil, err
 	}
 	var all []span
 	for _, g := range gaps {
-		s := span{later(g.From, whole.since), earlier(g.To, whole.until)}
+		s := span{g.From, earlier(g.To, whole.until)}
+		if whole.since.Sub(g.From) > agedBy || !g.To.After(whole.since) {
+			s.since = later(g.From, whole.since)
+		}
 		if s.since.Before(s.until) {
 			all = append(all, s)
 		}
 	}
-	return all, nil
+	ahead := span{later(cp.Watermark, whole.since), whole.until}
+	if !ahead.since.Before(ahead.until) {
+		return all, nil
+	}
+	ledger, err := w.cfg.Store.Coverage(ctx, e.tenant.ID, e.stream.Name, ahead.since, ahead.until)
+	if err != nil {
+		return nil, err
+	}
+	return append(all, incomplete(ahead, ledger)...), nil
+}
+
+// incomplete lists what of s is in no complete range of the ledger, which is in order.
+func incomplete(s span, ledger []store.Coverage) (all []span) {
+	for _, c := range ledger {
+		if c.Verdict != store.Complete {
+			continue
+		}
+		if s.since.Before(c.From) {
+			all = append(all, span{s.since, earlier(c.From, s.until)})
+		}
+		s.since = later(s.since, c.To)
+	}
+	if s.since.Before(s.until) {
+		all = append(all, s)
+	}
+	return all
 }
 
 // readersOf is how many readers a backfill of hunting has, unless told otherwise.

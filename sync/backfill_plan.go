@@ -78,7 +78,7 @@ func (w *Worker) unread(ctx context.Context, e errand, cp store.Checkpoint, whol
 	if cp.Revision == 0 {
 		return []span{whole}, nil
 	}
-	missing, err := w.missing(ctx, e, whole)
+	missing, err := w.missing(ctx, e, cp, whole)
 	if before := (span{whole.since, earlier(whole.until, cp.StartTime)}); before.since.Before(before.until) {
 		missing = append([]span{before}, missing...)
 	}

@@ -66,12 +66,70 @@ func TestBackfillLeavesAPassWhereItIs(t *testing.T) {
 	})
 }
 
+// TestBackfillAheadOfThePass: what the first pass has not come to yet is missing like
+// anything else. It is read once, and what was read is not asked for again.
+func TestBackfillAheadOfThePass(t *testing.T) {
+	eachDialect(t, func(t *testing.T, d defender.Dialect) {
+		r := newHuntRig(t, huntOptions{rigOptions: rigOptions{dialect: d, start: 29}, tables: filled(8, 500), hunts: threeHunts()[1:2], cap: 200})
+		off := r.sim.Inject(defendersim.Fault{Kind: defendersim.FaultStatus, Endpoint: endpointOf(d), Status: 403, Skip: 4})
+		if res := r.worker.Sync(t.Context(), "", nil)[0]; res.Outcome != defsync.OutcomeFailed {
+			t.Fatalf("the pass ended %+v", res)
+		}
+		off()
+		if n := value[int64](t, r.db, `SELECT count(*) FROM sync.checkpoints WHERE watermark < $1`, r.clock.Now().Add(-8*24*time.Hour)); n != 1 {
+			t.Fatal("the pass did not begin, or came too far to be overtaken")
+		}
+		ahead := defsync.BackfillRequest{Stream: "hunting/alert_evidence", From: r.clock.Now().Add(-8 * 24 * time.Hour), To: r.clock.Now().Add(-2 * 24 * time.Hour)}
+		if plan := r.worker.PlanBackfill(t.Context(), ahead)[0]; plan.Missing != 6*24*time.Hour || plan.Held != 0 {
+			t.Errorf("the plan is %+v", plan)
+		}
+		if res := r.worker.Backfill(t.Context(), ahead)[0]; res.Outcome != defsync.OutcomeOK || res.Inserted == 0 {
+			t.Errorf("the backfill ended %+v", res)
+		}
+		if plan := r.worker.PlanBackfill(t.Context(), ahead)[0]; plan.Missing != 0 || plan.Held != 6*24*time.Hour {
+			t.Errorf("then the plan is %+v", plan)
+		}
+		if res := r.worker.Backfill(t.Context(), ahead)[0]; res.Outcome != defsync.OutcomeOK || res.Read != 0 || res.Calls != 0 {
+			t.Errorf("the same again ended %+v", res)
+		}
+		r.sync(t)
+		r.huntEqualsSource(t)
+		r.vouched(t)
+	})
+}
+
+// TestBackfillIsStartedAgainLater: an age is another instant by then. What it began
+// with is read, too; and what was never asked for does not make it partial.
+func TestBackfillIsStartedAgainLater(t *testing.T) {
+	for later, left := range map[time.Duration]int64{7 * time.Second: 0, 3 * time.Hour: 1} {
+		r := newHuntRig(t, huntOptions{rigOptions: rigOptions{start: 2}, tables: filled(8, 500), hunts: threeHunts()[1:2], cap: 200})
+		r.sync(t)
+		again := func() defsync.Result {
+			now := r.clock.Now()
+			return r.worker.Backfill(t.Context(), defsync.BackfillRequest{Stream: "hunting/alert_evidence", From: now.Add(-20 * 24 * time.Hour), To: now.Add(-24 * time.Hour)})[0]
+		}
+		off := r.sim.Inject(defendersim.Fault{Kind: defendersim.FaultStatus, Endpoint: defendersim.Hunting, Status: 403})
+		if res := again(); res.Outcome != defsync.OutcomeFailed {
+			t.Fatalf("the backfill ended %+v", res)
+		}
+		off()
+		r.clock.advance(later)
+		if res := again(); res.Outcome != defsync.OutcomeOK || res.Inserted == 0 {
+			t.Errorf("%s later it ended %+v", later, res)
+		}
+		if n := value[int64](t, r.db, `SELECT count(*) FROM sync.gaps`); n != left {
+			t.Errorf("%s later %d gaps are left, want %d", later, n, left)
+		}
+		r.vouched(t)
+	}
+}
+
 // TestBackfillSaysWhatIsOutOfReach: before the edge there is nothing to be had.
 func TestBackfillSaysWhatIsOutOfReach(t *testing.T) {
 	r := newHuntRig(t, huntOptions{tables: filled(8, 100), hunts: threeHunts()[:1]})
 	now := r.clock.Now()
 	res := r.worker.Backfill(t.Context(), defsync.BackfillRequest{Stream: "hunting/device_process_events", From: now.Add(-60 * 24 * time.Hour), To: now})[0]
-	if res.Outcome != defsync.OutcomeOK || !strings.Contains(res.Warning, "30 days of the range are older") {
+	if res.Outcome != defsync.OutcomePartial || res.Beyond < 30*24*time.Hour || !strings.Contains(res.Warning, "30 days of the range are older") {
 		t.Errorf("the backfill ended %+v", res)
 	}
 	r.huntEqualsSource(t)

@@ -135,7 +135,7 @@ type Outcome string
 
 const (
 	OutcomeOK          Outcome = "ok"
-	OutcomePartial     Outcome = "partial" // up to date, but something is in sync.gaps or sync.quarantine
+	OutcomePartial     Outcome = "partial" // done, but something is in sync.gaps or sync.quarantine, or cannot be had
 	OutcomeFailed      Outcome = "failed"
 	OutcomeInterrupted Outcome = "interrupted"
 	OutcomeLocked      Outcome = "locked" // not made: another worker holds the tenant
@@ -153,8 +153,11 @@ type Result struct {
 	Elapsed     time.Duration
 	Gaps        int
 	Quarantined int
+	Beyond      time.Duration // of the range asked for, older than the service keeps
 	Warning     string
 	Err         error // why it failed or was interrupted
+
+	asked span // what a backfill is judged by; the zero span is all of the stream
 }
 
 // Sync makes one pass of the named streams, all where none is named, of the
@@ -434,8 +437,11 @@ func (w *Worker) settle(ctx context.Context, e errand, r Result) Result {
 	if err != nil {
 		return failed(ctx, r, err)
 	}
+	if r.asked != (span{}) {
+		gaps = slices.DeleteFunc(gaps, func(g store.Gap) bool { return !g.From.Before(r.asked.until) || !g.To.After(r.asked.since) })
+	}
 	r.Gaps, r.Quarantined, r.Outcome = len(gaps), len(quarantined), OutcomeOK
-	if r.Gaps > 0 || r.Quarantined > 0 {
+	if r.Gaps > 0 || r.Quarantined > 0 || r.Beyond > 0 {
 		r.Outcome = OutcomePartial
 	}
 	now := w.cfg.Now()
@@ -482,7 +488,9 @@ func (w *Worker) log(r Result, log *slog.Logger) {
 	case OutcomeOK:
 		log.Info("pass complete")
 	case OutcomePartial:
-		log.Warn("pass done, but not complete: see sync.gaps and sync.quarantine", "gaps", r.Gaps, "quarantined", r.Quarantined)
+		if r.Gaps > 0 || r.Quarantined > 0 { // else the warning says what cannot be had
+			log.Warn("pass done, but not complete: see sync.gaps and sync.quarantine", "gaps", r.Gaps, "quarantined", r.Quarantined)
+		}
 	case OutcomeInterrupted:
 		log.Info("pass interrupted; the next one resumes", "err", r.Err)
 	case OutcomeLocked:

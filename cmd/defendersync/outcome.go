@@ -33,7 +33,11 @@ func outcome(results []defsync.Result) error {
 	case held != nil:
 		return &exitError{exitLocked, fmt.Errorf("try later: %s", held)}
 	case partial != nil:
-		return &exitError{exitPartial, fmt.Errorf("done, but not complete (see sync.gaps and `defendersync quarantine`): %s", partial)}
+		advice := ""
+		if slices.ContainsFunc(results, func(r defsync.Result) bool { return r.Gaps > 0 || r.Quarantined > 0 }) {
+			advice = " (see sync.gaps and `defendersync quarantine`)"
+		}
+		return &exitError{exitPartial, fmt.Errorf("done, but not complete%s: %s", advice, partial)}
 	}
 	return nil
 }
@@ -64,6 +68,9 @@ func missing(r defsync.Result) string {
 	}
 	if r.Quarantined > 0 {
 		parts = append(parts, counted(r.Quarantined, "record")+" in quarantine")
+	}
+	if r.Beyond > 0 {
+		parts = append(parts, lasts(r.Beyond)+" older than the service keeps")
 	}
 	return strings.Join(parts, ", ")
 }
