@@ -125,6 +125,10 @@ func TestStreamStates(t *testing.T) {
 		i.Gaps != 2 || i.GapsTotal != 20*time.Minute || i.Quarantine != 1 {
 		t.Errorf("incidents: %+v, last run %+v", i, i.LastRun)
 	}
+	w.query(`UPDATE sync.leases SET until = clock_timestamp() RETURNING 1`)
+	if got, err = w.StreamStates(ctx); err != nil || got[0].LastRun.Outcome != "interrupted" || !strings.Contains(got[0].LastRun.Error, "without saying so") {
+		t.Errorf("a run whose worker is gone: %+v, %v", got[0].LastRun, err)
+	}
 }
 
 // A run that was given up is on record, under the lease in its way, and hides

@@ -88,10 +88,12 @@ func (s *Store) StreamStates(ctx context.Context) ([]StreamState, error) {
 // queueLastRuns sets LastRun, Locked, LastSuccess and LastReconcile of every stream.
 func queueLastRuns(b *pgx.Batch, of func(tenantID, stream string) *StreamState) {
 	// Of each stream the newest run with one of the outcomes $1, and of $2 alone
-	// where that is not NULL.
+	// where that is not NULL. One whose lease has ended is told as whoever takes the
+	// tenant next will record it: nobody may for hours.
 	const last = `
-		SELECT r.run_id, r.tenant_id, r.stream, r.command, r.started_at, r.finished_at, r.outcome, r.rows_read, r.rows_inserted,
-			r.rows_updated, r.rows_unchanged, r.calls, r.throttled_seconds, coalesce(r.error, ''), coalesce(r.warning, '')
+		SELECT r.run_id, r.tenant_id, r.stream, r.command, r.started_at, r.finished_at, CASE WHEN d.dead THEN 'interrupted' ELSE r.outcome END,
+			r.rows_read, r.rows_inserted, r.rows_updated, r.rows_unchanged, r.calls, r.throttled_seconds,
+			coalesce(CASE WHEN d.dead THEN 'its worker stopped without saying so' ELSE r.error END, ''), coalesce(r.warning, '')
 		FROM (SELECT DISTINCT tenant_id, stream FROM sync.runs WHERE $2::text IS NULL OR command = $2) AS s
 		CROSS JOIN LATERAL (
 			SELECT *
@@ -99,7 +101,11 @@ func queueLastRuns(b *pgx.Batch, of func(tenantID, stream string) *StreamState) 
 			WHERE r.tenant_id = s.tenant_id AND r.stream = s.stream AND r.outcome = ANY ($1) AND ($2::text IS NULL OR r.command = $2)
 			ORDER BY r.started_at DESC, r.run_id DESC
 			LIMIT 1
-		) AS r`
+		) AS r
+		CROSS JOIN LATERAL (
+			SELECT r.outcome = 'running' AND NOT EXISTS (
+				SELECT FROM sync.leases AS l WHERE l.tenant_id = r.tenant_id AND l.fence = r.fence AND l.until > clock_timestamp())
+		) AS d (dead)`
 	each := func(set func(*StreamState, *Run), command any, outcomes ...string) {
 		queueEach(b, last, func(row pgx.Rows) error {
 			r, err := scanRun(row)

@@ -3,6 +3,8 @@ package sync_test
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -49,6 +51,47 @@ func TestTwoWorkersShareATenant(t *testing.T) {
 	r.sync(t)
 	r.equalsWorld(t)
 	r.vouched(t)
+}
+
+// said is a log of which each line is sent.
+type said chan string
+
+func (s said) Write(line []byte) (int, error) {
+	s <- string(line)
+	return len(line), nil
+}
+
+// TestStandingByIsSaid: a worker that never gets the tenant says so, and who has it,
+// once, and not at each of its firings.
+func TestStandingByIsSaid(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{going: true, schedule: "@every 1s", world: defendersim.WorldOptions{Incidents: 5}})
+	for _, owner := range []string{"second", "third"} {
+		r.expireLease(t)
+		if _, err := r.store.Acquire(t.Context(), r.app.TenantID, owner, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log := make(said, 100)
+	w, err := defsync.NewWorker(defsync.WorkerConfig{Store: r.store, Tenants: []defsync.Tenant{r.tenant}, Owner: "first", Command: "run", Now: r.clock.Now,
+		Log: slog.New(slog.NewTextHandler(log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan struct{})
+	go func() { defer close(ended); w.Run(ctx) }()
+	var standing []string
+	for line := range log {
+		if strings.Contains(line, "standing by") {
+			standing = append(standing, line)
+			time.AfterFunc(3*time.Second, func() { cancel(); <-ended; close(log) }) // a few firings later
+		}
+	}
+	if len(standing) != 1 || !strings.Contains(standing[0], "holder=third") {
+		t.Errorf("it said %q", standing)
+	}
 }
 
 // TestPausedWorkerCannotWrite takes the tenant from a worker between its

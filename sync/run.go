@@ -114,6 +114,7 @@ func (w *Worker) fire(ctx context.Context, t *tenantState, s Stream, f firing) e
 		held, lease, release, err := t.lease.hold(ctx)
 		switch {
 		case errors.Is(err, store.ErrLeaseHeld) || errors.Is(err, store.ErrFenced):
+			w.standBy(t, err)
 		case err != nil:
 			w.cfg.Log.Error("the tenant's lease could not be taken", "tenant", t.Name, "stream", s.Name, "err", err)
 			return err
@@ -130,6 +131,18 @@ func (w *Worker) fire(ctx context.Context, t *tenantState, s Stream, f firing) e
 		if err := sleep(ctx, heldNap); err != nil {
 			return nil
 		}
+	}
+}
+
+// standBy says who else holds the tenant, once for each: workers that share one take
+// turns, and would say it at every firing.
+func (w *Worker) standBy(t *tenantState, err error) {
+	var held *store.HeldError
+	if !errors.As(err, &held) {
+		return
+	}
+	if before := t.holder.Swap(&held.Owner); before == nil || *before != held.Owner {
+		w.cfg.Log.Info("another worker holds the tenant: standing by", "tenant", t.Name, "holder", held.Owner)
 	}
 }
 

@@ -55,11 +55,11 @@ type StreamStatus struct {
 	Schedule        string      `json:"schedule"`
 	Start           *time.Time  `json:"start"`
 	Watermark       *time.Time  `json:"watermark"`
-	LagSeconds      *float64    `json:"lag_seconds"` // from the watermark to now
-	CoveragePercent *float64    `json:"coverage_percent"`
-	InPass          bool        `json:"in_pass"` // a pass is under way, or was cut off and will resume
-	Stale           bool        `json:"stale"`   // no pass has ended for three firings
-	Rows            int64       `json:"rows"`    // incidents or alerts of the tenant in the database, whichever stream brought them
+	LagSeconds      *float64    `json:"lag_seconds"`      // from the watermark to now
+	CoveragePercent *float64    `json:"coverage_percent"` // of start to watermark; to now until the first pass has ended
+	InPass          bool        `json:"in_pass"`          // a pass is under way, or was cut off and will resume
+	Stale           bool        `json:"stale"`            // no pass has ended for three firings
+	Rows            int64       `json:"rows"`             // incidents or alerts of the tenant in the database, whichever stream brought them
 	Gaps            []GapStatus `json:"gaps"`
 	Quarantine      int         `json:"quarantine"`
 	Warnings        []Warning   `json:"warnings"`  // what looks wrong although nothing failed; see also stale, gaps and quarantine
@@ -239,7 +239,7 @@ func (r *statusReader) stream(ctx context.Context, tenantID string, stream Strea
 	for _, g := range gaps {
 		st.Gaps = append(st.Gaps, GapStatus{From: g.From, To: g.To, Reason: g.Reason})
 	}
-	st.CoveragePercent = covered(state.Checkpoint, gaps)
+	st.CoveragePercent = covered(state.Checkpoint, gaps, r.now.Add(-stream.Settle))
 	if stream.Hunt != nil && stream.Hunt.Mode == ModeEvents && state.Checkpoint.Revision > 0 {
 		st.ExpiringHours = expiring(state.Checkpoint.Watermark, gaps, r.now).Hours()
 	}
@@ -283,17 +283,21 @@ func expiring(watermark time.Time, gaps []store.Gap, now time.Time) time.Duratio
 	return total
 }
 
-// covered is how much of the time between start and watermark is complete, in percent.
-func covered(cp store.Checkpoint, gaps []store.Gap) *float64 {
-	whole := cp.Watermark.Sub(cp.StartTime)
+// covered is how much of the time between start and watermark is complete, in percent;
+// of that up to now while the first pass, which has all of it to read, has not ended.
+func covered(cp store.Checkpoint, gaps []store.Gap, now time.Time) *float64 {
+	whole, missing := cp.Watermark.Sub(cp.StartTime), time.Duration(0)
 	if whole <= 0 {
 		return nil
 	}
-	missing := time.Duration(0)
+	if cp.PassedAt.IsZero() && now.After(cp.Watermark) {
+		missing = now.Sub(cp.Watermark)
+		whole += missing
+	}
 	for _, g := range gaps {
 		missing += g.To.Sub(g.From)
 	}
-	percent := 100 * float64(whole-missing) / float64(whole)
+	percent := 100 * (float64(whole-missing) / float64(whole)) // in this order nothing missing is 100 and not a bit more
 	return &percent
 }
 

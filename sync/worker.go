@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"defendersync/store"
@@ -50,7 +51,8 @@ type tenantState struct {
 	pages chan struct{}            // see pass.pages
 	busy  map[string]chan struct{} // by stream: full while one reads it
 
-	replayed sync.Map // by stream: when a replay has last gone by its whole result, see replayWhole
+	holder   atomic.Pointer[string] // who else was last seen to hold the tenant
+	replayed sync.Map               // by stream: when a replay has last gone by its whole result, see replayWhole
 }
 
 // NewWorker checks the configuration. It starts nothing.

@@ -2,8 +2,8 @@
 -- with every kind of trouble, one that is complete.
 
 INSERT INTO sync.leases (tenant_id, owner, until, fence, hunting_blocked_until) VALUES
-    ('11111111-1111-4111-8111-111111111111', 'worker', '2026-11-20 12:00:10Z', 2, '2026-11-20 12:10Z'),
-    ('22222222-2222-4222-8222-222222222222', 'worker', '2026-11-20 12:00:10Z', 2, NULL);
+    ('11111111-1111-4111-8111-111111111111', 'worker', 'infinity', 2, '2026-11-20 12:10Z'),
+    ('22222222-2222-4222-8222-222222222222', 'worker', 'infinity', 2, NULL);
 
 INSERT INTO sync.checkpoints
     (tenant_id, stream, start_time, watermark, next_from, resume_point, revision, window_width, passed_at, rows, changed, updated_at) VALUES
