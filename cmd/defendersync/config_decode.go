@@ -176,7 +176,8 @@ func (d *decoder) node(n ast.Node, path string, v reflect.Value) {
 	}
 }
 
-// check reports a setter's refusal, with the text as it stands in the file.
+// check reports a setter's refusal, with the text as it stands in the file or
+// with the variable that it came from.
 func (d *decoder) check(n ast.Node, path, source string, set any, err error) {
 	if err == nil {
 		return
@@ -185,7 +186,7 @@ func (d *decoder) check(n ast.Node, path, source string, set any, err error) {
 		d.fail(n.GetToken(), path, "%v", err)
 		return
 	}
-	d.fail(n.GetToken(), path, "%q %v", quotable(source), err)
+	d.fail(n.GetToken(), path, "%s %v", d.env.named(source), err)
 }
 
 func (d *decoder) mapping(n ast.Node, path string, v reflect.Value) {
@@ -252,13 +253,13 @@ func (d *decoder) plain(n ast.Node, path string, v reflect.Value) {
 	case reflect.Int:
 		number, err := strconv.Atoi(text)
 		if _, typed := n.(*ast.IntegerNode); err != nil || !typed && !expanded {
-			d.fail(n.GetToken(), path, "%q is not a whole number", quotable(source))
+			d.fail(n.GetToken(), path, "%s is not a whole number", d.env.named(source))
 			return
 		}
 		v.SetInt(int64(number))
 	case reflect.Bool:
 		if _, typed := n.(*ast.BoolNode); text != "true" && text != "false" || !typed && !expanded {
-			d.fail(n.GetToken(), path, "%q is neither true nor false", quotable(source))
+			d.fail(n.GetToken(), path, "%s is neither true nor false", d.env.named(source))
 			return
 		}
 		v.SetBool(text == "true")

@@ -68,6 +68,33 @@ func (e environment) value(body string) (string, error) {
 	return value, nil
 }
 
+// named is a value as an error may call it: as it stands in the file, unless
+// that would look as if ${VAR} had not been replaced. What was put in is not
+// told, because it may be a secret in the wrong place.
+func (e environment) named(source string) string {
+	body, whole := strings.CutPrefix(source, "${")
+	body, closed := strings.CutSuffix(body, "}")
+	switch {
+	case !strings.Contains(source, "${"):
+		return fmt.Sprintf("%q", quotable(source))
+	case !whole || !closed || strings.Contains(body, "${"):
+		return fmt.Sprintf("what %q becomes", quotable(source))
+	}
+	if path, ok := strings.CutPrefix(body, "file:"); ok {
+		return "the content of the file " + path
+	}
+	name, fallback, _ := strings.Cut(body, ":-")
+	switch value, set := e.lookup(name); {
+	case value != "":
+		return "the value of the variable " + name
+	case fallback != "":
+		return fmt.Sprintf("%q, because the variable %s has no value,", quotable(fallback), name)
+	case set:
+		return "the empty value of the variable " + name
+	}
+	return fmt.Sprintf("the empty text, because the variable %s has no value,", name)
+}
+
 func (e environment) file(path string) (string, error) {
 	content, err := e.readFile(path)
 	if err != nil {
