@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 
 	"defendersync/store"
@@ -36,6 +37,17 @@ func TestExitCodeAndItsOneLine(t *testing.T) {
 		var said strings.Builder
 		if code := exitCode(c.ctx, c.err, &said); code != c.code || said.String() != c.said {
 			t.Errorf("%s: exit %d saying %q, want %d saying %q", name, code, said.String(), c.code, c.said)
+		}
+	}
+}
+
+func TestAnAddressThatCannotBeHadNamesItsKey(t *testing.T) {
+	for want, err := range map[string]error{
+		"write another port in server.listen, or stop the program that has this one": syscall.EADDRINUSE,
+		"write another address in server.listen":                                     syscall.EADDRNOTAVAIL,
+	} {
+		if got := listenAdvice(fmt.Errorf("listen: %w", err)); got != want {
+			t.Errorf("%v: %q, want %q", err, got, want)
 		}
 	}
 }

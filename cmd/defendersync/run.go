@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"syscall"
 	"time"
 
 	"defendersync/migrations"
@@ -40,7 +42,7 @@ func (a *app) work(ctx context.Context) error {
 	}
 	ln, err := listen(ctx, string(c.Server.Listen))
 	if err != nil {
-		return err
+		return fmt.Errorf("%w (%s)", err, listenAdvice(err))
 	}
 	show := newProgress(a.screen, log)
 	defer show.start()()
@@ -63,6 +65,14 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 		return nil, nil
 	}
 	return web.Listen(ctx, address)
+}
+
+// listenAdvice is what to do about an address that cannot be had.
+func listenAdvice(err error) string {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return "write another port in server.listen, or stop the program that has this one"
+	}
+	return "write another address in server.listen"
 }
 
 // serve follows the schedules and answers HTTP on ln, which may be nil, until
