@@ -10,39 +10,14 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"defendersync/migrations"
 	"defendersync/store"
 	"defendersync/store/storetest"
 )
 
-// The writer of docs/roles.md, which owns nothing, does all that a worker does,
-// and changes no table.
-func TestWriterNeedsNoMoreThanItIsGranted(t *testing.T) {
-	text, err := os.ReadFile("../docs/roles.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	grants := regexp.MustCompile(`(?m)^(GRANT|ALTER DEFAULT).* TO defendersync_writer;$`).FindAllString(string(text), -1)
-	if len(grants) != 3 {
-		t.Fatalf("docs/roles.md grants the writer %q", grants)
-	}
-	const role = "defendersync_test_writer"
-	url := storetest.URL(t)
-	owner, err := pgxpool.New(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	exec := func(sql string) {
-		t.Helper()
-		if _, err := owner.Exec(context.Background(), sql); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Cleanup(func() { exec("DROP OWNED BY " + role); exec("DROP ROLE " + role); owner.Close() })
-	exec("DROP ROLE IF EXISTS " + role)
-	exec("CREATE ROLE " + role)
-	for _, sql := range grants {
-		exec(strings.ReplaceAll(sql, "defendersync_writer", role))
-	}
+// openAs opens a store whose connections are the role's.
+func openAs(t *testing.T, url, role string) *store.Store {
+	t.Helper()
 	s, err := store.OpenWith(t.Context(), url, func(c *pgxpool.Config) {
 		c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 			_, err := conn.Exec(ctx, "SET ROLE "+role)
@@ -53,6 +28,56 @@ func TestWriterNeedsNoMoreThanItIsGranted(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
+	return s
+}
+
+// The migrator and the writer of docs/roles.md do with what they are granted there
+// all that they have to: one makes the tables and lets the other write, which owns
+// nothing, does all that a worker does, and changes no table.
+func TestWriterNeedsNoMoreThanItIsGranted(t *testing.T) {
+	text, err := os.ReadFile("../docs/roles.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)Migrator and writer apart.*?```\n(.*?)```.*?```\n(.*?)```").FindStringSubmatch(string(text))
+	if blocks == nil || !strings.Contains(blocks[1], "CREATE ROLE defendersync_writer") || strings.Count(blocks[2], ";\n") != 3 {
+		t.Fatalf("docs/roles.md makes and grants the writer by %q", blocks)
+	}
+	const role, migrator = "defendersync_test_writer", "defendersync_test_migrator"
+	url := storetest.Empty(t)
+	owner, err := pgxpool.New(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := owner.Exec(context.Background(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(owner.Close)
+	for _, name := range []string{migrator, role} {
+		exec("DROP ROLE IF EXISTS " + name)
+	}
+	here := strings.NewReplacer("defendersync_writer", role, "defendersync_migrator", migrator, "DATABASE defender", "DATABASE "+owner.Config().ConnConfig.Database)
+	exec(here.Replace(blocks[1]))
+	t.Cleanup(func() {
+		for _, name := range []string{role, migrator} {
+			exec("DROP OWNED BY " + name)
+			exec("DROP ROLE " + name)
+		}
+	})
+	m := openAs(t, url, migrator)
+	if _, err := migrations.Up(t.Context(), m.Pool()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Pool().Exec(t.Context(), here.Replace(blocks[2])); err != nil {
+		t.Fatal(err)
+	}
+	s := openAs(t, url, role)
+	if d, err := s.Database(t.Context()); err != nil || len(d.MissingPrivileges) > 0 {
+		t.Errorf("missing %q, %v", d.MissingPrivileges, err)
+	}
 	w := workerOn(t, s)
 	w.commit(incident(1, 1, comments("a")), alert("a", 1, evidence("x"), techniques("T1")))
 	w.commit(incident(1, 2, status("resolved")), alert("a", 2, evidence("y"), severity("low")))

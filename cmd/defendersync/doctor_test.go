@@ -17,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"defendersync/store"
 	"defendersync/store/storetest"
 	defsync "defendersync/sync"
 	"defendersync/sync/defender"
@@ -249,6 +250,23 @@ func TestDoctorKeepsWithinTheLimits(t *testing.T) {
 				t.Errorf("%d calls sent for %d streams", service.calls, len(calls))
 			}
 		})
+	}
+}
+
+// The writer of docs/roles.md, which is not to migrate, lacks nothing; it would, if
+// it had to.
+func TestDoctorAsksForWhatTheWorkerNeeds(t *testing.T) {
+	info := store.DatabaseInfo{Role: "w", MissingToMigrate: []string{"GRANT m TO w"}, SchemaOwner: "m"}
+	for auto, want := range map[bool]finding{
+		false: {"privileges", "w", findingOK, "may read and write; an operator migrates", ""},
+		true:  {"privileges", "w", findingFailed, "the role lacks privileges", "as the owner run: GRANT m TO w"},
+	} {
+		e := newExam(t)
+		e.cfg.Database.AutoMigrate = auto
+		examinePrivileges(e.report, e.cfg, info)
+		if f := only(t, e); f != want {
+			t.Errorf("auto_migrate %t: %+v, want %+v", auto, f, want)
+		}
 	}
 }
 
