@@ -33,10 +33,14 @@ const ourRelations = `
 func GrantReadTenant(ctx context.Context, pool *pgxpool.Pool, role, tenantID string) error {
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		oid, err := restrictable(ctx, tx, role)
+		if err == nil {
+			err = standsAlone(ctx, tx, role, tenantID)
+		}
 		if err != nil {
 			return err
 		}
-		statements, err := tenantGrants(ctx, tx, pgx.Identifier{role}.Sanitize(), fmt.Sprint(tenantReader, oid), tenantID)
+		to := pgx.Identifier{role}.Sanitize()
+		statements, err := tenantGrants(ctx, tx, to, fmt.Sprint(tenantReader, oid), tenantID)
 		if err != nil {
 			return err
 		}
@@ -56,14 +60,14 @@ func GrantReadTenant(ctx context.Context, pool *pgxpool.Pool, role, tenantID str
 // restrictable returns the role's oid, unless row-level security would not hold it.
 func restrictable(ctx context.Context, tx pgx.Tx, role string) (oid uint32, err error) {
 	const look = `
-		SELECT current_setting('server_version_num')::int, r.oid, r.rolsuper OR r.rolbypassrls,
+		SELECT current_setting('server_version_num')::int, r.oid, r.rolsuper OR r.rolbypassrls, r.rolcreaterole,
 			EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-				WHERE n.nspname IN ('bi', 'defender', 'hunting', 'sync') AND pg_has_role(r.oid, c.relowner, 'USAGE'))
+				WHERE n.nspname IN ('bi', 'defender', 'hunting', 'sync') AND pg_has_role(r.oid, c.relowner, 'MEMBER'))
 		FROM pg_catalog.pg_roles AS r
 		WHERE r.rolname = $1`
 	var version int
-	var bypasses, owns bool
-	err = tx.QueryRow(ctx, look, role).Scan(&version, &oid, &bypasses, &owns)
+	var bypasses, makesRoles, owns bool
+	err = tx.QueryRow(ctx, look, role).Scan(&version, &oid, &bypasses, &makesRoles, &owns)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return 0, fmt.Errorf("there is no role %s; run CREATE ROLE %s LOGIN first", role, pgx.Identifier{role}.Sanitize())
@@ -73,10 +77,50 @@ func restrictable(ctx context.Context, tx pgx.Tx, role string) (oid uint32, err 
 		return 0, errors.New("row-level security needs PostgreSQL 15 or newer, in which views check the rights of whoever reads them")
 	case bypasses:
 		return 0, fmt.Errorf("role %s is a superuser or has BYPASSRLS: row-level security does not hold it", role)
+	case makesRoles && version < 160000:
+		return 0, fmt.Errorf("role %s has CREATEROLE, with which it makes itself a member of any role; run ALTER ROLE %s NOCREATEROLE", role, pgx.Identifier{role}.Sanitize())
 	case owns:
 		return 0, fmt.Errorf("role %s owns tables here, or is a member of the role that does: row-level security does not hold it", role)
 	}
 	return oid, nil
+}
+
+// standsAlone refuses a role that is a member of one that may read more than the
+// tenant, at however many removes: it needs only to SET ROLE, and inherits what that
+// one is granted ahead. To be a member of one that is held to the same tenant is
+// allowed.
+func standsAlone(ctx context.Context, tx pgx.Tx, role, tenantID string) error {
+	// A view with security_invoker is as open as its tables, of which those count that
+	// have tenants. The second column is what the role itself was made a member of, on
+	// the way to m.
+	const look = `
+		SELECT m.rolname, coalesce((SELECT min(d.rolname) FROM pg_catalog.pg_auth_members AS a JOIN pg_catalog.pg_roles AS d ON d.oid = a.roleid
+			WHERE a.member = r.oid AND pg_has_role(d.oid, m.oid, 'MEMBER')), m.rolname)
+		FROM pg_catalog.pg_roles AS r
+		JOIN pg_catalog.pg_roles AS m ON m.oid <> r.oid AND pg_has_role(r.oid, m.oid, 'MEMBER')
+		WHERE r.rolname = $1 AND (m.rolsuper OR m.rolbypassrls OR EXISTS (
+			SELECT FROM pg_catalog.pg_class AS c
+			JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+			WHERE n.nspname IN ('bi', 'defender', 'hunting', 'sync')
+				AND (c.relkind IN ('r', 'p') AND EXISTS (SELECT FROM pg_catalog.pg_attribute AS a
+						WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped)
+					OR c.relkind = 'v' AND NOT coalesce('security_invoker=true' = ANY (c.reloptions), false))
+				AND has_any_column_privilege(m.oid, c.oid, 'SELECT')
+				AND NOT EXISTS (SELECT FROM pg_catalog.pg_policy AS p
+					WHERE p.polrelid = c.oid AND p.polname = $2 || m.oid
+						AND pg_get_expr(p.polqual, p.polrelid) = format('(tenant_id = %L::uuid)', $3::uuid))))
+		ORDER BY m.rolname
+		LIMIT 1`
+	var other, by string
+	err := tx.QueryRow(ctx, look, role, tenantReader, tenantID).Scan(&other, &by)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("role %s is a member of role %s, which may read more than the tenant, and with SET ROLE so may it; run REVOKE %s FROM %s, or make a role that is a member of none",
+		role, other, pgx.Identifier{by}.Sanitize(), pgx.Identifier{role}.Sanitize())
 }
 
 // tenantGrants lists what to execute for one reader. No part of it can be a parameter.

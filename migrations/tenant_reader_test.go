@@ -184,6 +184,15 @@ func TestReaderOfOneTenantIsHeld(t *testing.T) {
 	if _, err := owner.Exec(t.Context(), `ALTER ROLE "`+role+`" BYPASSRLS`); err != nil {
 		t.Fatal(err)
 	}
+	const maker = "defendersync test maker"
+	withRole(t, owner, maker)
+	before16 := texts(t, owner, `SELECT (current_setting('server_version_num')::int < 160000)::text`)[0] == "true"
+	if _, err := owner.Exec(t.Context(), `ALTER ROLE "`+maker+`" CREATEROLE`); err != nil {
+		t.Fatal(err)
+	}
+	if err := migrations.GrantReadTenant(t.Context(), owner, maker, tenant); before16 != (err != nil && strings.Contains(err.Error(), `run ALTER ROLE "`+maker+`" NOCREATEROLE`)) {
+		t.Errorf("of one that makes roles: error %v", err)
+	}
 	for who, want := range map[string]string{
 		role:     "BYPASSRLS: row-level security does not hold it",
 		"nobody": "there is no role nobody; run CREATE ROLE",
@@ -192,6 +201,60 @@ func TestReaderOfOneTenantIsHeld(t *testing.T) {
 			t.Errorf("%s: error %v, want %s", who, err, want)
 		}
 	}
+}
+
+// A role that is a member of one that reads more than the tenant is refused, and
+// told which and what to do.
+func TestReaderOfOneTenantIsNoMemberOfOthers(t *testing.T) {
+	owner := connect(t, storetest.URL(t))
+	if texts(t, owner, `SELECT (current_setting('server_version_num')::int < 150000)::text`)[0] == "true" {
+		t.Skip("before PostgreSQL 15 it is refused")
+	}
+	const role, group, all, theirs, colleague = "defendersync test member", "defendersync test group", "defendersync test all", "defendersync test theirs", "defendersync test colleague"
+	for _, r := range []string{role, group, all, theirs, colleague} {
+		withRole(t, owner, r)
+	}
+	for _, err := range []error{
+		migrations.GrantRead(t.Context(), owner, all),
+		migrations.GrantReadTenant(t.Context(), owner, theirs, otherTenant),
+		migrations.GrantReadTenant(t.Context(), owner, colleague, tenant),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := owner.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	try := func(grant, want string) {
+		t.Helper()
+		exec(grant)
+		err := migrations.GrantReadTenant(t.Context(), owner, role, tenant)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: error %v, want %q", grant, err, want)
+		}
+	}
+	try(`GRANT "`+all+`" TO "`+role+`"`, "is a member of role "+all+`, which may read more than the tenant, and with SET ROLE so may it; run REVOKE "`+all+`" FROM "`+role+`"`)
+	exec(`REVOKE "` + all + `" FROM "` + role + `"`)
+	try(`GRANT "`+theirs+`" TO "`+role+`"`, "is a member of role "+theirs)
+	exec(`REVOKE "` + theirs + `" FROM "` + role + `"`)
+	exec(`GRANT pg_read_all_data TO "` + group + `"`)
+	try(`ALTER ROLE "`+role+`" NOINHERIT; GRANT "`+group+`" TO "`+role+`"`, "is a member of role "+group)
+	exec(`REVOKE pg_read_all_data FROM "` + group + `"`)
+	try(`GRANT "`+all+`" TO "`+group+`"; ALTER ROLE "`+group+`" NOINHERIT`, "is a member of role "+all+`, which may read more than the tenant, and with SET ROLE so may it; run REVOKE "`+group+`" FROM "`+role+`"`)
+	try(`REVOKE "`+all+`" FROM "`+group+`"`, "")
+	try(`GRANT "`+colleague+`" TO "`+role+`"`, "")
+	try(`GRANT SELECT (tenant_id) ON defender.incidents TO "`+group+`"`, "is a member of role "+group)
+	try(`REVOKE SELECT (tenant_id) ON defender.incidents FROM "`+group+`"; ALTER ROLE "`+group+`" BYPASSRLS`, "is a member of role "+group)
+	try(`ALTER ROLE "`+group+`" NOBYPASSRLS`, "")
+	exec(`CREATE VIEW bi.mine AS SELECT * FROM defender.incidents`)
+	try(`GRANT SELECT ON bi.mine TO "`+group+`"`, "is a member of role "+group)
+	exec(`DROP VIEW bi.mine`)
+	exec(`GRANT USAGE, CREATE ON SCHEMA defender TO "` + group + `"`)
+	try(`CREATE TABLE defender.theirs (); ALTER TABLE defender.theirs OWNER TO "`+group+`"`, "or is a member of the role that does")
 }
 
 // Readers of one tenant that there are go on reading when the sightings of hunting
