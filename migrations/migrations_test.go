@@ -121,10 +121,12 @@ func TestStatusOnlyReads(t *testing.T) {
 	if err != nil || len(all) == 0 {
 		t.Fatalf("%v, %v", all, err)
 	}
-	for i, m := range all {
-		if m.Version != int64(i+1) || !m.AppliedAt.IsZero() {
-			t.Errorf("%+v", m)
+	last := int64(0)
+	for _, m := range all {
+		if m.Version <= last || !m.AppliedAt.IsZero() {
+			t.Errorf("%+v after %d", m, last)
 		}
+		last = m.Version
 	}
 	if current, err := migrations.Current(t.Context(), pool); current || err != nil {
 		t.Errorf("current %v, %v", current, err)

@@ -99,7 +99,8 @@ func upSection(name string) (string, error) {
 }
 
 // GrantRead lets role read every table and view, those of later migrations
-// included as long as the same role runs them.
+// included as long as the same role runs them; but not the bytes in quarantine,
+// for which see [withoutPayload].
 func GrantRead(ctx context.Context, pool *pgxpool.Pool, role string) error {
 	tx, err := pool.Begin(ctx)
 	if err != nil {
@@ -107,22 +108,42 @@ func GrantRead(ctx context.Context, pool *pgxpool.Pool, role string) error {
 	}
 	defer tx.Rollback(ctx) // after Commit it does nothing
 	to := pgx.Identifier{role}.Sanitize()
+	var grants []string
 	for _, schema := range []string{"bi", "defender", "hunting", "sync"} {
-		// No part of a GRANT can be a parameter.
-		for _, grant := range []string{
-			"GRANT USAGE ON SCHEMA " + schema + " TO " + to,
-			"GRANT SELECT ON ALL TABLES IN SCHEMA " + schema + " TO " + to,
-			"ALTER DEFAULT PRIVILEGES IN SCHEMA " + schema + " GRANT SELECT ON TABLES TO " + to,
-		} {
-			if _, err := tx.Exec(ctx, grant); err != nil {
-				return explainGrant(ctx, pool, role, err)
-			}
+		grants = append(grants, // no part of a GRANT can be a parameter
+			"GRANT USAGE ON SCHEMA "+schema+" TO "+to,
+			"GRANT SELECT ON ALL TABLES IN SCHEMA "+schema+" TO "+to,
+			"ALTER DEFAULT PRIVILEGES IN SCHEMA "+schema+" GRANT SELECT ON TABLES TO "+to)
+	}
+	for _, grant := range grants {
+		if _, err := tx.Exec(ctx, grant); err != nil {
+			return explainGrant(ctx, pool, role, err)
 		}
+	}
+	if err := withoutPayload(ctx, tx, to); err != nil {
+		return explainGrant(ctx, pool, role, err)
 	}
 	if err := tx.Commit(ctx); err != nil {
 		return fmt.Errorf("migrations: grant read to %s: %w", role, err)
 	}
 	return nil
+}
+
+// withoutPayload takes from a reader, whose name is quoted, the bytes in
+// quarantine: they are as served, and hold what privacy settings keep out of the
+// tables. The other columns stay. Revoking a table's SELECT revokes that of its
+// columns, so it holds for whoever was granted all of them before.
+func withoutPayload(ctx context.Context, tx pgx.Tx, role string) error {
+	const others = `
+		SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum)
+		FROM pg_catalog.pg_attribute AS a
+		WHERE a.attrelid = 'sync.quarantine'::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> 'payload'`
+	var columns string
+	if err := tx.QueryRow(ctx, others).Scan(&columns); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, "REVOKE SELECT ON sync.quarantine FROM "+role+"; GRANT SELECT ("+columns+") ON sync.quarantine TO "+role)
+	return err
 }
 
 // explainGrant says what to do first where a grant fails for a known reason.

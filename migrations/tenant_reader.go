@@ -49,7 +49,7 @@ func GrantReadTenant(ctx context.Context, pool *pgxpool.Pool, role, tenantID str
 				return err
 			}
 		}
-		return nil
+		return withoutPayload(ctx, tx, to)
 	})
 	if err != nil {
 		return explainGrant(ctx, pool, role, err)

@@ -35,7 +35,7 @@ type QuarantineFilter struct {
 // QuarantineList returns what is in quarantine, oldest first, without payloads.
 func (s *Store) QuarantineList(ctx context.Context, f QuarantineFilter) ([]QuarantineRow, error) {
 	const list = `
-		SELECT tenant_id, id, stream, kind, key, reason, attempts, length(payload), first_seen_at, last_attempt_at,
+		SELECT tenant_id, id, stream, kind, key, reason, attempts, payload_size, first_seen_at, last_attempt_at,
 			coalesce(run_id::text, ''), NULL::bytea
 		FROM sync.quarantine
 		WHERE ($1::uuid IS NULL OR tenant_id = $1) AND ($2::text IS NULL OR stream = $2) AND ($3::text IS NULL OR kind = $3)
@@ -61,7 +61,7 @@ func (s *Store) QuarantineList(ctx context.Context, f QuarantineFilter) ([]Quara
 // long as one record only begins with it. The error is [ErrNotFound] for none.
 func (s *Store) QuarantineGet(ctx context.Context, id string) (QuarantineRow, error) {
 	const get = `
-		SELECT tenant_id, id, stream, kind, key, reason, attempts, length(payload), first_seen_at, last_attempt_at,
+		SELECT tenant_id, id, stream, kind, key, reason, attempts, payload_size, first_seen_at, last_attempt_at,
 			coalesce(run_id::text, ''), payload
 		FROM sync.quarantine
 		WHERE starts_with(id::text, $1)

@@ -92,3 +92,38 @@ func TestWriterNeedsNoMoreThanItIsGranted(t *testing.T) {
 		}
 	}
 }
+
+// A reader lists what is in quarantine, and does not see the bytes.
+func TestReaderListsQuarantine(t *testing.T) {
+	const role = "defendersync_test_quarantine_reader"
+	url := storetest.URL(t)
+	s, err := store.Open(t.Context(), url, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := s.Pool().Exec(context.Background(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec("DROP ROLE IF EXISTS " + role)
+	exec("CREATE ROLE " + role)
+	t.Cleanup(func() { exec("DROP OWNED BY " + role); exec("DROP ROLE " + role) })
+	w := workerOn(t, s)
+	c := w.next()
+	c.Quarantine = []store.Quarantined{{Kind: "alert", Key: "q", Reason: "r", Payload: []byte("secret")}}
+	w.must(c)
+	if err := migrations.GrantRead(t.Context(), s.Pool(), role); err != nil {
+		t.Fatal(err)
+	}
+	reader := openAs(t, url, role)
+	all, err := reader.QuarantineList(t.Context(), store.QuarantineFilter{})
+	if err != nil || len(all) != 1 || all[0].Size != 6 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	if q, err := reader.QuarantineGet(t.Context(), all[0].ID); err == nil || !strings.Contains(err.Error(), "permission denied") {
+		t.Errorf("%+v, %v", q, err)
+	}
+}

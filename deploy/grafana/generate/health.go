@@ -115,7 +115,7 @@ ORDER BY 1, 2`,
 
 func gaps() dashboard.Panel {
 	return list(size{12, 8}, text{"Gaps", "Ranges between a stream's start and its watermark that are not complete, whatever the time range. A pass reads them again by itself."}, `
-SELECT stream, from_time AS "from", to_time AS "to", extract(epoch FROM to_time - from_time) AS length, reason
+SELECT tenant_id::text AS tenant, stream, from_time AS "from", to_time AS "to", extract(epoch FROM to_time - from_time) AS length, reason
 FROM sync.gaps
 WHERE {tenant}
   AND stream = ANY (ARRAY[${stream:sqlstring}]::text[])
@@ -126,7 +126,7 @@ LIMIT 200`,
 
 func quarantine() dashboard.Panel {
 	return list(size{12, 8}, text{"Quarantine", "Records that could not be stored, kept with their bytes: defendersync quarantine shows and retries them."}, `
-SELECT stream, kind, key, reason, attempts, first_seen_at AS first, last_attempt_at AS "last attempt", octet_length(payload) AS size
+SELECT tenant_id::text AS tenant, stream, kind, key, reason, attempts, first_seen_at AS first, last_attempt_at AS "last attempt", payload_size AS size
 FROM sync.quarantine
 WHERE {tenant}
   AND stream = ANY (ARRAY[${stream:sqlstring}]::text[])
@@ -137,7 +137,7 @@ LIMIT 200`,
 
 func troubles() dashboard.Panel {
 	return list(size{24, 8}, text{"Passes with an error or a warning", "In the time range, the latest first."}, `
-SELECT started_at AS began, stream, command, outcome, extract(epoch FROM duration) AS took, error, warning
+SELECT started_at AS began, tenant_id::text AS tenant, stream, command, outcome, extract(epoch FROM duration) AS took, error, warning
 FROM bi.sync_runs
 WHERE $__timeFilter(started_at) AND (error IS NOT NULL OR warning IS NOT NULL)
   AND {tenant}
@@ -149,7 +149,7 @@ LIMIT 200`,
 
 func surprises() dashboard.Panel {
 	return list(size{24, 8}, text{"What was not expected", "Properties, types and members of enumerations that the service served and the schema did not know, each once. Nothing is lost: it is in raw or extra."}, `
-SELECT first_seen_at AS first, object, property, change, detail
+SELECT first_seen_at AS first, tenant_id::text AS tenant, object, property, change, detail
 FROM sync.schema_changes
 WHERE $__timeFilter(first_seen_at)
   AND {tenant}
