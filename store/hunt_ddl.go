@@ -52,11 +52,12 @@ func (t *huntTable) create(spec *HuntSpec, columns []tableColumn) migration {
 		b.WriteString(",\n    CHECK (valid_from <= valid_to)")
 	}
 	b.WriteString("\n);\n\n")
-	t.commentOwn(&b, spec)
-	t.comment(&b, columns)
+	fmt.Fprintf(&b, "COMMENT ON TABLE %s IS %s;\n", name, literal(spec.Name+": "+modeIs[spec.Mode]))
+	commentOwn(&b, name, spec)
+	comment(&b, name, columns)
 	if spec.Mode == HuntSnapshot {
 		fmt.Fprintf(&b, "\nCREATE UNIQUE INDEX ON %s (tenant_id, row_key) WHERE valid_to IS NULL;\n", name)
-		t.view(&b)
+		t.view(&b, spec, columns)
 	}
 	t.timeIndex(&b, spec, columns)
 	down := ""
@@ -76,12 +77,12 @@ func (t *huntTable) widen(spec *HuntSpec, columns []tableColumn) migration {
 	}
 	var up, down strings.Builder
 	fmt.Fprintf(&up, "ALTER TABLE %s\n%s;\n\n", name, strings.Join(add, ",\n"))
-	t.comment(&up, columns)
+	comment(&up, name, columns)
 	alter := fmt.Sprintf("ALTER TABLE IF EXISTS %s\n%s;\n", name, strings.Join(drop, ",\n"))
 	if spec.Mode == HuntSnapshot {
-		t.view(&up)
+		t.view(&up, spec, slices.Concat(t.columns, columns))
 		fmt.Fprintf(&down, "DROP VIEW IF EXISTS %s;\n%s", hunting(t.name+"_current"), alter)
-		t.view(&down)
+		t.view(&down, spec, t.columns)
 	} else {
 		down.WriteString(alter)
 	}
@@ -91,10 +92,12 @@ func (t *huntTable) widen(spec *HuntSpec, columns []tableColumn) migration {
 
 // view writes the view of the rows that are valid now. All columns, in the
 // table's order: those added later come last in both.
-func (t *huntTable) view(b *strings.Builder) {
+func (t *huntTable) view(b *strings.Builder, spec *HuntSpec, columns []tableColumn) {
 	name := hunting(t.name + "_current")
 	fmt.Fprintf(b, "\nCREATE OR REPLACE VIEW %s AS\nSELECT *\nFROM %s\nWHERE valid_to IS NULL;\n\n", name, hunting(t.name))
 	fmt.Fprintf(b, "COMMENT ON VIEW %s IS 'The rows of hunting.%s that the last complete result has.';\n", name, t.name)
+	commentOwn(b, name, spec)
+	comment(b, name, columns)
 }
 
 // timeIndex writes the index on the time column, where that is one of columns.
@@ -109,20 +112,22 @@ func (t *huntTable) timeIndex(b *strings.Builder, spec *HuntSpec, columns []tabl
 	}
 }
 
-// comment writes the original name of each column.
-func (t *huntTable) comment(b *strings.Builder, columns []tableColumn) {
+// comment writes the original name of each column of a table or view.
+func comment(b *strings.Builder, name string, columns []tableColumn) {
 	for _, c := range columns {
-		fmt.Fprintf(b, "COMMENT ON COLUMN %s.%s IS %s;\n", hunting(t.name), quote(c.name), literal(c.served))
+		fmt.Fprintf(b, "COMMENT ON COLUMN %s.%s IS %s;\n", name, quote(c.name), literal(c.served))
 	}
 }
 
-// commentOwn writes what the table is, and each column that is not served.
-func (t *huntTable) commentOwn(b *strings.Builder, spec *HuntSpec) {
-	is := map[HuntMode]string{
-		HuntEvents:   "every distinct row ever returned.",
-		HuntReplace:  "the rows of the last complete result.",
-		HuntSnapshot: "complete results as validity ranges.",
-	}
+// modeIs says what a table of a mode holds.
+var modeIs = map[HuntMode]string{
+	HuntEvents:   "every distinct row ever returned.",
+	HuntReplace:  "the rows of the last complete result.",
+	HuntSnapshot: "complete results as validity ranges.",
+}
+
+// commentOwn writes what each column of a table or view is that is not served.
+func commentOwn(b *strings.Builder, name string, spec *HuntSpec) {
 	about := map[string]string{
 		"tenant_id":  "The tenant, as configured: its Microsoft Entra tenant id.",
 		"row_key":    "Digest of what identifies the row; begins with its time where that is part of it.",
@@ -132,8 +137,6 @@ func (t *huntTable) commentOwn(b *strings.Builder, spec *HuntSpec) {
 		"extra":      "Values that do not fit their columns, and members that no column is for, as served; by name.",
 		"synced_at":  "When this version of the row was stored.",
 	}
-	name := hunting(t.name)
-	fmt.Fprintf(b, "COMMENT ON TABLE %s IS %s;\n", name, literal(spec.Name+": "+is[spec.Mode]))
 	for _, c := range slices.Sorted(slices.Values(spec.ownColumns())) {
 		fmt.Fprintf(b, "COMMENT ON COLUMN %s.%s IS %s;\n", name, quote(c), literal(about[c]))
 	}

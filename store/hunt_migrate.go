@@ -20,6 +20,9 @@ func (s *Store) prepare(ctx context.Context, spec *HuntSpec, served []HuntColumn
 			return nil, err
 		}
 		ready, err := t.ready(spec, served)
+		if ready && t.ranges && spec.AutoMigrate {
+			err = s.describeView(ctx, t)
+		}
 		if ready || err != nil {
 			return t, err
 		}
@@ -34,6 +37,36 @@ func (s *Store) prepare(ctx context.Context, spec *HuntSpec, served []HuntColumn
 		}
 	}
 	return nil, errors.New("the table lacks columns again as soon as it was widened")
+}
+
+// describeView gives the columns of a table's view the comments of the table's,
+// which views lack that were made by a version that wrote none. A view that is
+// another role's is left as it is.
+func (s *Store) describeView(ctx context.Context, t *huntTable) error {
+	const bare = `
+		SELECT format('COMMENT ON COLUMN hunting.%I.%I IS %L', v.relname, c.attname, col_description(o.attrelid, o.attnum))
+		FROM pg_class AS v
+		JOIN pg_attribute AS c ON c.attrelid = v.oid
+		JOIN pg_attribute AS o ON o.attrelid = to_regclass(format('hunting.%I', $1::text)) AND o.attname = c.attname
+		WHERE v.oid = to_regclass(format('hunting.%I', $1::text || '_current')) AND v.relkind = 'v' AND pg_has_role(v.relowner, 'USAGE')
+			AND col_description(o.attrelid, o.attnum) IS NOT NULL AND col_description(c.attrelid, c.attnum) IS NULL
+		ORDER BY c.attnum`
+	rows, err := s.pool.Query(ctx, bare, t.name)
+	if err != nil {
+		return err
+	}
+	statements, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(statements) == 0 {
+		return err
+	}
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		for _, comment := range statements {
+			if _, err := tx.Exec(ctx, comment); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // ready reports whether the table can take the rows as it is.

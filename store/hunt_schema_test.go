@@ -250,6 +250,39 @@ func TestHuntTableDroppedOrOfAnotherMode(t *testing.T) {
 	h.want(`SELECT report_id FROM hunting.live`, "1")
 }
 
+// Every column of a view says what it is, in a new view, in a wider one, in one
+// whose widening was taken back, and in one of a version that wrote no comments.
+func TestHuntViewsAreDescribed(t *testing.T) {
+	spec := device
+	spec.Mode = store.HuntSnapshot
+	h := newHunter(t, spec)
+	described := func(when string, columns ...string) {
+		t.Helper()
+		const of = `SELECT attname || ' ' || coalesce(col_description(attrelid, attnum), '-') FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attname`
+		view, table := h.query(of, `hunting.device_events_current`), h.query(of, `hunting.device_events`)
+		if diff := cmp.Diff(table, view); diff != "" {
+			t.Errorf("%s (-table +view):\n%s", when, diff)
+		}
+		for _, c := range columns {
+			if !slices.Contains(view, c) {
+				t.Errorf("%s: %q is not among %q", when, c, view)
+			}
+		}
+	}
+	h.answer(deviceColumns, event(1, "1", "a"))
+	described("new", "report_id ReportId", "synced_at When this version of the row was stored.")
+	more := append(slices.Clone(deviceColumns), store.HuntColumn{Name: "LogonID", Type: "Int64"})
+	h.answer(more, event(1, "1", "a"))
+	described("wider", "report_id ReportId", "logon_id LogonID")
+	if _, err := migrations.Down(t.Context(), h.Pool()); err != nil {
+		t.Fatal(err)
+	}
+	described("narrow again", "report_id ReportId")
+	h.exec(`COMMENT ON COLUMN hunting.device_events_current.report_id IS NULL; COMMENT ON COLUMN hunting.device_events_current.tenant_id IS NULL`)
+	h.answer(deviceColumns, event(1, "1", "a"))
+	described("older", "report_id ReportId")
+}
+
 func TestHuntSpecIsChecked(t *testing.T) {
 	h := newHunter(t, device)
 	for _, spec := range []store.HuntSpec{{Name: "X", Mode: "perhaps"}, {Name: "", Mode: store.HuntEvents}, {Name: strings.Repeat("x", 56), Mode: store.HuntEvents}} {
