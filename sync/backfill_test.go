@@ -260,6 +260,29 @@ func TestIncidentsAreBackfilledAndCompared(t *testing.T) {
 	r.equalsWorld(t)
 }
 
+// TestRangeOfAComparisonIsWidened: a range that is not of whole days is compared with
+// the days that it touches, and not with fewer or none.
+func TestRangeOfAComparisonIsWidened(t *testing.T) {
+	r := newRig(t, rigOptions{world: defendersim.WorldOptions{Seed: 3, Incidents: 100}, start: 20})
+	r.sync(t)
+	now := r.clock.Now()
+	for _, c := range []struct {
+		from, to time.Duration // ago
+		checked  int
+	}{
+		{48 * time.Hour, 24 * time.Hour, 2}, {30 * time.Hour, 29 * time.Hour, 1}, {48 * time.Hour, 0, 2}, {3 * time.Hour, 0, 0},
+	} {
+		q := defsync.ReconcileRequest{Streams: []string{"incidents"}, From: now.Add(-c.from), To: now.Add(-c.to), DryRun: true}
+		got := r.reconcile(t, q)[0]
+		if got.Checked != c.checked || (got.Skipped == "") != (c.checked > 0) {
+			t.Errorf("from %s to %s ago: %+v", c.from, c.to, got)
+		}
+		if c.checked > 0 && (got.From.After(q.From) || got.To.Before(q.To) && c.to > 0) {
+			t.Errorf("from %s to %s ago: compared from %s to %s", c.from, c.to, got.From, got.To)
+		}
+	}
+}
+
 // TestOlderIncidentsCannotBeCompared says so, and does not call that agreement.
 func TestOlderIncidentsCannotBeCompared(t *testing.T) {
 	r := newRig(t, rigOptions{dialect: defender.Older, world: defendersim.WorldOptions{Incidents: 20}})

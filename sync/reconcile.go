@@ -136,7 +136,7 @@ func (c *comparison) run(ctx context.Context, r ReconcileRequest) error {
 	w := c.span(r)
 	c.out.From, c.out.To = w.since, w.until
 	if !w.since.Before(w.until) {
-		c.out.Skipped = "nothing is behind the watermark yet that could be compared"
+		c.out.Skipped = "no whole " + map[time.Duration]string{huntUnit: "hour", incidentUnit: "day"}[c.out.Unit] + " of the range is behind the watermark and within the service's reach"
 		return nil
 	}
 	source, err := c.source(ctx, w)
@@ -163,11 +163,12 @@ func (c *comparison) run(ctx context.Context, r ReconcileRequest) error {
 }
 
 // span is what is compared: whole units behind the watermark that the service
-// still has and that are still kept here.
+// still has and that are still kept here. A range asked for is made wider, not
+// narrower, to be of whole units.
 func (c *comparison) span(r ReconcileRequest) span {
 	cp, s := c.reading.way().cp, c.errand.stream
 	now := micro(c.worker.cfg.Now())
-	w, _ := reachable(s, span{later(cp.StartTime, micro(r.From)), cp.Watermark}, now)
+	w, _ := reachable(s, span{later(cp.StartTime, r.From.UTC().Truncate(c.out.Unit)), cp.Watermark}, now)
 	if s.Hunt == nil && r.From.IsZero() {
 		w.since = later(w.since, now.Add(-huntEdge)) // a call for each day
 	}
@@ -175,13 +176,17 @@ func (c *comparison) span(r ReconcileRequest) span {
 		w.since = later(w.since, now.Add(-s.Hunt.Retention))
 	}
 	if !r.To.IsZero() {
-		w.until = earlier(w.until, micro(r.To))
+		w.until = earlier(w.until, upTo(r.To.UTC(), c.out.Unit))
 	}
-	since := w.since.Truncate(c.out.Unit)
-	if since.Before(w.since) {
-		since = since.Add(c.out.Unit)
+	return span{upTo(w.since, c.out.Unit), w.until.Truncate(c.out.Unit)}
+}
+
+// upTo is the first begin of a unit that is not before t.
+func upTo(t time.Time, unit time.Duration) time.Time {
+	if begin := t.Truncate(unit); begin.Before(t) {
+		return begin.Add(unit)
 	}
-	return span{since, w.until.Truncate(c.out.Unit)}
+	return t
 }
 
 // counts are numbers of records by the begin of their unit.

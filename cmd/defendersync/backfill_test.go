@@ -138,20 +138,22 @@ func TestOutcomeOfComparisons(t *testing.T) {
 	interrupted, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, c := range []struct {
-		ctx  context.Context
-		all  []defsync.Reconciled
-		code int
-		said string
+		ctx   context.Context
+		all   []defsync.Reconciled
+		named bool
+		code  int
+		said  string
 	}{
-		{t.Context(), nil, 0, ""},
-		{t.Context(), []defsync.Reconciled{agrees, healed, skipped}, 0, ""},
-		{t.Context(), []defsync.Reconciled{agrees, differs}, exitPartial, "what is stored differs from the source: hunting/y of a: 1 hour of 720\n"},
-		{t.Context(), []defsync.Reconciled{differs, held}, exitLocked, "try later: hunting/x of b: somebody holds the tenant"},
-		{t.Context(), []defsync.Reconciled{differs, held, failed}, exitFailed, "hunting/x of c: boom\n"},
-		{interrupted, []defsync.Reconciled{failed}, exitInterrupted, "interrupted"},
+		{t.Context(), nil, false, 0, ""},
+		{t.Context(), []defsync.Reconciled{agrees, healed, skipped}, false, 0, ""},
+		{t.Context(), []defsync.Reconciled{agrees, skipped}, true, exitPartial, "not compared: hunting/z of a: no counts\n"},
+		{t.Context(), []defsync.Reconciled{agrees, differs}, false, exitPartial, "what is stored differs from the source: hunting/y of a: 1 hour of 720\n"},
+		{t.Context(), []defsync.Reconciled{differs, held}, false, exitLocked, "try later: hunting/x of b: somebody holds the tenant"},
+		{t.Context(), []defsync.Reconciled{differs, held, failed}, true, exitFailed, "hunting/x of c: boom\n"},
+		{interrupted, []defsync.Reconciled{failed}, false, exitInterrupted, "interrupted"},
 	} {
 		var said strings.Builder
-		if code := exitCode(c.ctx, reconciled(c.ctx, c.all), &said); code != c.code || !strings.Contains(said.String(), c.said) {
+		if code := exitCode(c.ctx, reconciled(c.ctx, c.all, c.named), &said); code != c.code || !strings.Contains(said.String(), c.said) {
 			t.Errorf("%+v: exit %d saying %q, want %d with %q", c.all, code, said.String(), c.code, c.said)
 		}
 	}

@@ -30,7 +30,7 @@ func (a *app) reconcileCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.tenant, "tenant", "", "only the tenant of this name")
-	flags.StringVar(&f.from, "from", "", "begin of the range: "+instantForms+" (default: as far back as rows come late)")
+	flags.StringVar(&f.from, "from", "", "begin of the range, which is widened to whole hours, of incidents and alerts days: "+instantForms+" (default: as far back as rows come late)")
 	flags.StringVar(&f.to, "to", "", "end of the range, itself not in it (default now)")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "compare only, and change nothing")
 	return cmd
@@ -54,7 +54,7 @@ func (a *app) reconcile(ctx context.Context, streams []string, f reconcileFlags)
 		if err := printReconciled(a.stdout, a.look(), all); err != nil {
 			return err
 		}
-		return reconciled(ctx, all)
+		return reconciled(ctx, all, len(streams) > 0)
 	})
 }
 
@@ -98,11 +98,15 @@ func asResult(r defsync.Reconciled) defsync.Result {
 	return defsync.Result{Tenant: r.Tenant, Stream: r.Stream, Outcome: defsync.OutcomeFailed, Err: r.Err}
 }
 
-// reconciled is the exit of a command that made these comparisons.
-func reconciled(ctx context.Context, all []defsync.Reconciled) error {
+// reconciled is the exit of a command that made these comparisons. A stream that
+// was named has been asked for, whether it can be compared or not.
+func reconciled(ctx context.Context, all []defsync.Reconciled, named bool) error {
 	var failed []defsync.Result
-	var differ causes
+	var differ, skipped causes
 	for _, r := range all {
+		if r.Skipped != "" && named {
+			skipped.add(defsync.Result{Tenant: r.Tenant, Stream: r.Stream}, r.Skipped)
+		}
 		if r.Err != nil {
 			failed = append(failed, asResult(r))
 		} else if n := r.Unexplained(); n > 0 {
@@ -116,6 +120,8 @@ func reconciled(ctx context.Context, all []defsync.Reconciled) error {
 		return outcome(failed)
 	case differ != nil:
 		return &exitError{exitPartial, fmt.Errorf("what is stored differs from the source: %s", differ)}
+	case skipped != nil:
+		return &exitError{exitPartial, fmt.Errorf("not compared: %s", skipped)}
 	}
 	return nil
 }
