@@ -47,7 +47,7 @@ func parseSchedule(expr string, now time.Time) (Schedule, error) {
 	if err := checkFields(spec); err != nil {
 		return Schedule{}, err
 	}
-	parsed, err := cron.ParseStandard(zonePrefix + zone + " " + spec)
+	parsed, err := cron.ParseStandard(zonePrefix + zone + " " + sundays(spec))
 	if err != nil {
 		return Schedule{}, fmt.Errorf("not a schedule: %w; write five fields such as */5 * * * *, a word such as @hourly, or @every 10m", err)
 	}
@@ -104,6 +104,25 @@ func checkFields(spec string) error {
 		}
 	}
 	return nil
+}
+
+// sundays writes a Sunday that is 7, as cron has it beside 0, as robfig/cron reads it.
+func sundays(spec string) string {
+	fields := strings.Fields(spec)
+	if len(fields) != 5 {
+		return spec
+	}
+	days := strings.Split(fields[4], ",")
+	for i, d := range days {
+		switch from, ok := strings.CutSuffix(d, "-7"); {
+		case d == "7":
+			days[i] = "0"
+		case ok && len(from) == 1 && from >= "0" && from <= "6":
+			days[i] = from + "-6,0"
+		}
+	}
+	fields[4] = strings.Join(days, ",")
+	return strings.Join(fields, " ")
 }
 
 func parseEvery(text string) (cron.Schedule, error) {

@@ -120,7 +120,7 @@ func (w *watch) look(ctx context.Context, name string, seen *seenWorker, connect
 	health, _ := w.get(ctx, listen, "/healthz")
 	ready, _ := w.get(ctx, listen, "/readyz")
 	if _, body := w.get(ctx, listen, "/metrics"); body != "" {
-		at.goroutines, at.files, at.heap = metric(body, "go_goroutines"), metric(body, "process_open_fds"), metric(body, "go_memstats_heap_inuse_bytes")/(1<<20)
+		at.goroutines, at.files, at.heap = metric(body, "defendersync_go_goroutines"), metric(body, "defendersync_process_open_fds"), metric(body, "defendersync_go_memstats_heap_inuse_bytes")/(1<<20)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -18,10 +18,11 @@ import (
 // metrics is the handler of /metrics over a registry of its own.
 func (h *handler) metrics() http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(
+	registry.MustRegister(newCollector(h.status.get, h.version, h.log))
+	// All names begin alike: what is scraped of others on the machine is not mixed up with it.
+	prometheus.WrapRegistererWithPrefix("defendersync_", registry).MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		newCollector(h.status.get, h.version, h.log),
 	)
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(h.log.Handler(), slog.LevelWarn)})
 }

@@ -142,11 +142,11 @@ func TestScrapeParses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name := range families {
-		if !strings.HasPrefix(name, "defendersync_") && !strings.HasPrefix(name, "go_") && !strings.HasPrefix(name, "process_") {
-			t.Errorf("%s has no known prefix", name)
+		if !strings.HasPrefix(name, "defendersync_") {
+			t.Errorf("%s does not begin with defendersync_", name)
 		}
 	}
-	for _, name := range []string{"defendersync_build_info", "defendersync_stream_lag_seconds", "go_goroutines"} {
+	for _, name := range []string{"defendersync_build_info", "defendersync_stream_lag_seconds", "defendersync_go_goroutines"} {
 		if families[name] == nil {
 			t.Errorf("%s is missing", name)
 		}

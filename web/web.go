@@ -59,7 +59,7 @@ const (
 //	/api/status  the JSON of `defendersync status --json`; 503 when it can't be read
 //	/healthz     200 while the process lives; asks nothing of the database
 //	/readyz      200 when Config.Ready has nothing against it and no stream is stale; else 503, one reason a line
-//	/metrics     Prometheus; names begin defendersync_, and go_ and process_ of the process
+//	/metrics     Prometheus; names begin defendersync_, those of the process defendersync_go_ and defendersync_process_
 //
 // with 404 for any other path and 405 for any method but GET and HEAD.
 func NewHandler(cfg Config) http.Handler {

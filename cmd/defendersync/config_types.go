@@ -186,8 +186,9 @@ func (b *baseURL) setText(s string) error {
 type audienceURL string
 
 func (a *audienceURL) setText(s string) error {
-	if err := checkWebURL(s); err != nil {
-		return err
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" && u.Scheme != "api" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("is not an audience; write a URI such as https://graph.microsoft.com or api://client-id")
 	}
 	*a = audienceURL(s)
 	return nil

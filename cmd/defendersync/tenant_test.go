@@ -127,3 +127,16 @@ func TestConsentURLIsTheCloudsOwn(t *testing.T) {
 		t.Errorf("%s, %v; want %s", got, err, want)
 	}
 }
+
+// An audience is a name, of an app too, and nothing is sent to it.
+func TestAudiences(t *testing.T) {
+	for text, want := range map[string]bool{
+		"https://graph.microsoft.com": true, "https://security.microsoft.com/mtp/": true, "api://33333333-2222-3333-4444-555555555555": true, "http://name.of/app": true,
+		"graph.microsoft.com": false, "api://": false, "https://user:secret@graph.microsoft.com": false, "ftp://x": false, "https://x?y": false,
+	} {
+		var a audienceURL
+		if err := a.setText(text); (err == nil) != want || want && string(a) != text {
+			t.Errorf("%q: %q, %v", text, a, err)
+		}
+	}
+}
