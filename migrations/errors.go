@@ -63,6 +63,35 @@ func lacks(ctx context.Context, pool *pgxpool.Pool, err error) string {
 	return ""
 }
 
+// lacksHunting is [lacks] for a generated migration of a table. A right to make
+// schemas is of no use there: the schema is another role's, or its table is.
+func lacksHunting(ctx context.Context, pool *pgxpool.Pool, table string, err error) string {
+	const who = `
+		SELECT current_user, pg_get_userbyid(n.nspowner), has_schema_privilege(n.oid, 'CREATE'),
+			coalesce(min(pg_get_userbyid(c.relowner)) FILTER (WHERE NOT pg_has_role(c.relowner, 'USAGE')), '')
+		FROM pg_namespace AS n
+		LEFT JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname::text IN ($1::text, $1::text || '_current')
+		WHERE n.nspname = 'hunting'
+		GROUP BY n.oid, n.nspowner`
+	if !isCode(err, "42501") {
+		return ""
+	}
+	var role, schemaOwner, owner string
+	var mayCreate bool
+	if e := pool.QueryRow(ctx, who, table).Scan(&role, &schemaOwner, &mayCreate, &owner); e != nil {
+		return ""
+	}
+	switch {
+	case !mayCreate:
+		return fmt.Sprintf("role %s may not make tables in the schema hunting; as its owner %s run GRANT CREATE ON SCHEMA hunting TO %s",
+			quoted(role), quoted(schemaOwner), quoted(role))
+	case owner != "":
+		return fmt.Sprintf("role %s does not own hunting.%s, %s does; migrate as that role, or as it run GRANT %s TO %s",
+			quoted(role), table, quoted(owner), quoted(owner), quoted(role))
+	}
+	return ""
+}
+
 func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
 
 // isCode reports whether err is PostgreSQL's with one of the SQLSTATEs.

@@ -2,6 +2,7 @@ package migrations
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -32,14 +33,64 @@ type generated struct {
 	appliedAt time.Time // zero while it is pending
 }
 
-// UpHunting applies the generated migrations that are pending, and returns
-// their names. Of several processes that call it at once one applies each.
-func UpHunting(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
-	applied, err := upGenerated(ctx, pool)
-	if err != nil {
-		return nil, explain(ctx, pool, "apply", err)
+// HuntingError says which generated migrations could not be applied. Each holds
+// up the streams of its own table, and nothing else.
+type HuntingError struct{ Failed []HuntingFailure }
+
+// HuntingFailure is one of them, and why. Later ones of its table were not tried.
+type HuntingFailure struct {
+	Migration
+	Err error // names the migration
+}
+
+// Error implements error.
+func (e *HuntingError) Error() string { return errors.Join(e.Unwrap()...).Error() }
+
+// Unwrap returns why, for each.
+func (e *HuntingError) Unwrap() []error {
+	var all []error
+	for _, f := range e.Failed {
+		all = append(all, f.Err)
 	}
-	return applied, nil
+	return all
+}
+
+// UpHunting applies what is pending for one table of the schema hunting, in
+// order and up to the first that fails. Of several processes that call it at
+// once one applies each.
+func UpHunting(ctx context.Context, pool *pgxpool.Pool, table string) error {
+	all, err := listGenerated(ctx, pool)
+	if err != nil {
+		return explain(ctx, pool, "list", err)
+	}
+	_, err = upGenerated(ctx, pool, pendingOf(all, table))
+	return err
+}
+
+// TryHunting returns why what is pending for a table cannot be applied, by doing
+// so in a transaction that is rolled back. A table that is in use for long says
+// nothing against it.
+func TryHunting(ctx context.Context, pool *pgxpool.Pool, table string) error {
+	const patience = `SET LOCAL lock_timeout = '2s'`
+	all, err := listGenerated(ctx, pool)
+	if err != nil {
+		return explain(ctx, pool, "list", err)
+	}
+	tx, err := pool.Begin(ctx)
+	if err != nil {
+		return explain(ctx, pool, "try", err)
+	}
+	_, err = tx.Exec(ctx, patience)
+	for _, g := range pendingOf(all, table) {
+		if err == nil {
+			_, err = tx.Exec(ctx, g.up)
+		}
+		if err != nil && !isCode(err, "55P03") {
+			_ = tx.Rollback(ctx) // first: what is missing is asked of another connection
+			return g.failed(ctx, pool, err)
+		}
+	}
+	return tx.Rollback(ctx)
 }
 
 // HuntingSQL returns what is pending for one table of the schema hunting, as one
@@ -49,11 +100,13 @@ func HuntingSQL(ctx context.Context, pool *pgxpool.Pool, table string) (string, 
 	if err != nil {
 		return "", explain(ctx, pool, "list", err)
 	}
+	return huntingSQL(ctx, pool, pendingOf(all, table))
+}
+
+func huntingSQL(ctx context.Context, pool *pgxpool.Pool, todo []generated) (string, error) {
 	var b strings.Builder
-	for _, g := range all {
-		if g.table == table && g.appliedAt.IsZero() {
-			b.WriteString(g.sql())
-		}
+	for _, g := range todo {
+		b.WriteString(g.sql())
 	}
 	if b.Len() == 0 {
 		return "", nil
@@ -61,35 +114,100 @@ func HuntingSQL(ctx context.Context, pool *pgxpool.Pool, table string) (string, 
 	return transaction(ctx, pool, b.String())
 }
 
-func upGenerated(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
-	all, err := listGenerated(ctx, pool)
-	if err != nil || pending(all) == 0 {
-		return nil, err
+// upGenerated applies todo, and returns the names of those applied. Where one
+// fails the others of its table wait for it, and the other tables do not. The
+// error is then a [*HuntingError].
+func upGenerated(ctx context.Context, pool *pgxpool.Pool, todo []generated) (applied []string, err error) {
+	if len(todo) == 0 {
+		return nil, nil
 	}
-	var applied []*goose.MigrationResult
-	err = withProvider(ctx, pool, generatedSeries(all), func(p *goose.Provider) (err error) {
-		applied, err = p.Up(ctx)
-		return err
+	refused := make(map[string]error) // by table
+	stuck := &HuntingError{}
+	err = withProvider(ctx, pool, generatedSeries(todo), func(p *goose.Provider) error {
+		for _, g := range todo {
+			if refused[g.table] != nil {
+				continue
+			}
+			_, err := p.ApplyVersion(ctx, g.version, true)
+			var partial *goose.PartialError
+			switch {
+			case err == nil:
+				applied = append(applied, generatedDir+g.name)
+			case errors.Is(err, goose.ErrAlreadyApplied): // by another process since
+			case errors.As(err, &partial) && ctx.Err() == nil:
+				refused[g.table] = partial.Err
+			default:
+				return err
+			}
+		}
+		return nil
 	})
-	return prefixed(names(applied)), err
+	for _, g := range todo { // with all connections given back, so that it can be asked what is missing
+		if err := refused[g.table]; err != nil {
+			stuck.Failed = append(stuck.Failed, HuntingFailure{g.public(), g.failed(ctx, pool, err)})
+			delete(refused, g.table)
+		}
+	}
+	switch {
+	case err != nil:
+		return applied, explain(ctx, pool, "apply", err)
+	case len(stuck.Failed) > 0:
+		return applied, stuck
+	}
+	return applied, nil
 }
 
-// downGenerated takes the newest generated migration back, and returns "" when
-// none is applied.
-func downGenerated(ctx context.Context, pool *pgxpool.Pool) (string, error) {
-	all, err := listGenerated(ctx, pool)
-	if err != nil || pending(all) == len(all) {
-		return "", err
+// failed wraps why the migration could not be applied.
+func (g generated) failed(ctx context.Context, pool *pgxpool.Pool, err error) error {
+	if lack := lacksHunting(ctx, pool, g.table, err); lack != "" {
+		return fmt.Errorf("migrations: apply %s%s: %s: %w", generatedDir, g.name, lack, err)
 	}
-	var undone *goose.MigrationResult
-	err = withProvider(ctx, pool, generatedSeries(all), func(p *goose.Provider) (err error) {
-		undone, err = p.Down(ctx)
+	return explain(ctx, pool, "apply "+generatedDir+g.name, err)
+}
+
+// downGenerated takes one generated migration back, and returns none where there
+// is none. Whatever is not applied goes first: to forget it costs nothing, while
+// with a table its data goes, and it may be the table that stands in the way of
+// one that cannot be made. Of equals the newest goes.
+func downGenerated(ctx context.Context, pool *pgxpool.Pool) (Migration, error) {
+	all, err := listGenerated(ctx, pool)
+	if err != nil || len(all) == 0 {
+		return Migration{}, err
+	}
+	last := all[len(all)-1]
+	if waiting := pendingOf(all, ""); len(waiting) > 0 {
+		last = waiting[len(waiting)-1]
+		return last.public(), last.forget(ctx, pool)
+	}
+	return last.public(), withProvider(ctx, pool, generatedSeries([]generated{last}), func(p *goose.Provider) error {
+		_, err := p.ApplyVersion(ctx, last.version, false)
 		return err
 	})
-	if err != nil {
-		return "", err
-	}
-	return generatedDir + undone.Source.Path, nil
+}
+
+// forget removes a migration that is not applied. Its stream asks for it anew.
+func (g generated) forget(ctx context.Context, pool *pgxpool.Pool) error {
+	const hold = `SELECT FROM sync.hunting_migrations WHERE version = $1 AND name = $2 FOR UPDATE`
+	const isApplied = `SELECT EXISTS (SELECT FROM sync.goose_hunting_version WHERE version_id = $1 AND is_applied)`
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, hold, g.version, g.name) // whoever applies it holds it, too
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		var applied bool
+		if err := tx.QueryRow(ctx, isApplied, g.version).Scan(&applied); err != nil {
+			return err
+		}
+		if applied {
+			return fmt.Errorf("%s%s was applied meanwhile", generatedDir, g.name)
+		}
+		_, err = tx.Exec(ctx, g.forgetSQL())
+		return err
+	})
+}
+
+func (g generated) forgetSQL() string {
+	return fmt.Sprintf("DELETE FROM sync.hunting_columns WHERE version = %d;\nDELETE FROM sync.hunting_migrations WHERE version = %d;", g.version, g.version)
 }
 
 // listGenerated reads the generated migrations in order; there are none before
@@ -131,10 +249,17 @@ func generatedSeries(all []generated) series {
 }
 
 // file returns the migration as goose reads it. Each way is one statement to
-// goose, which would otherwise look for the ends of statements itself.
+// goose, which would otherwise look for the ends of statements itself. Up, it
+// makes sure that the migration was not forgotten since it was read, and that it
+// is not until this is committed; down, it forgets the migration, which its
+// stream then asks for anew.
 func (g generated) file() string {
-	const form = "-- +goose Up\n-- +goose StatementBegin\n%s\n-- +goose StatementEnd\n\n-- +goose Down\n-- +goose StatementBegin\n%s\n-- +goose StatementEnd\n"
-	return fmt.Sprintf(form, g.up, g.down)
+	const form = "-- +goose Up\n-- +goose StatementBegin\n%s\n%s\n-- +goose StatementEnd\n\n-- +goose Down\n-- +goose StatementBegin\n%s\n%s\n-- +goose StatementEnd\n"
+	const hold = `DO $$ BEGIN
+    PERFORM 1 FROM sync.hunting_migrations WHERE version = %d AND name = %s FOR UPDATE;
+    IF NOT FOUND THEN RAISE EXCEPTION 'the migration was taken back meanwhile'; END IF;
+END $$;`
+	return fmt.Sprintf(form, fmt.Sprintf(hold, g.version, quoteLiteral(g.name)), g.up, g.down, g.forgetSQL())
 }
 
 // sql returns the migration with its entry in the ledger, to be applied by hand.
@@ -143,21 +268,18 @@ func (g generated) sql() string {
 		generatedDir, g.name, strings.TrimSpace(g.up), generatedTable, g.version)
 }
 
-// pending counts those that are not applied.
-func pending(all []generated) int {
-	n := 0
-	for _, g := range all {
-		if g.appliedAt.IsZero() {
-			n++
-		}
-	}
-	return n
+// public is what the world sees of it.
+func (g generated) public() Migration {
+	return Migration{Version: g.version, Name: generatedDir + g.name, Table: g.table, AppliedAt: g.appliedAt}
 }
 
-func prefixed(names []string) []string {
-	var all []string
-	for _, n := range names {
-		all = append(all, generatedDir+n)
+// pendingOf returns those of a table, or with "" of all, that are not applied.
+func pendingOf(all []generated, table string) []generated {
+	var todo []generated
+	for _, g := range all {
+		if g.appliedAt.IsZero() && (table == "" || g.table == table) {
+			todo = append(todo, g)
+		}
 	}
-	return all
+	return todo
 }

@@ -2,6 +2,7 @@ package migrations_test
 
 import (
 	"errors"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -72,7 +73,8 @@ const (
 	columns  = "hunting/00003_software_inventory_columns.sql"
 )
 
-// Generated migrations go down and up like the files, newest first.
+// Generated migrations go down like the files, newest first, and with what is
+// known of them: the next answer makes the table anew.
 func TestGeneratedDownAndUp(t *testing.T) {
 	s := storetest.New(t)
 	ctx, pool := t.Context(), s.Pool()
@@ -82,34 +84,188 @@ func TestGeneratedDownAndUp(t *testing.T) {
 	wantGenerated(t, pool, events, software, columns)
 	want := schema(t, pool)
 	for _, name := range []string{columns, software} {
-		if undone, err := migrations.Down(ctx, pool); undone != name || err != nil {
-			t.Fatalf("took back %q, %v", undone, err)
+		if undone, err := migrations.Down(ctx, pool); undone.Name != name || undone.AppliedAt.IsZero() || err != nil {
+			t.Fatalf("took back %+v, %v", undone, err)
 		}
 	}
-	wantGenerated(t, pool, events, software+" pending", columns+" pending")
+	wantGenerated(t, pool, events)
 	if there := texts(t, pool, `SELECT relname::text FROM pg_class WHERE relname LIKE 'software%'`); len(there) > 0 {
 		t.Errorf("%q stays", there)
 	}
-	if current, err := migrations.Current(ctx, pool); !current || err != nil {
-		t.Errorf("current %v, %v: only the table's streams wait for it", current, err)
-	}
-	if applied, err := migrations.Up(ctx, pool); !slices.Equal(applied, []string{software, columns}) || err != nil {
+	if applied, err := migrations.Up(ctx, pool); len(applied) > 0 || err != nil {
 		t.Errorf("applied %q, %v", applied, err)
 	}
+	mustMeet(t, s, "SoftwareInventory", "Name")
+	mustMeet(t, s, "SoftwareInventory", "Name", "Vendor")
 	if diff := cmp.Diff(want, schema(t, pool)); diff != "" {
 		t.Errorf("down and up (-want +got):\n%s", diff)
-	}
-	if applied, err := migrations.UpHunting(ctx, pool); len(applied) > 0 || err != nil {
-		t.Errorf("applied again %q, %v", applied, err)
 	}
 	for range 3 {
 		if _, err := migrations.Down(ctx, pool); err != nil {
 			t.Fatal(err)
 		}
 	}
-	wantGenerated(t, pool, events+" pending", software+" pending", columns+" pending")
-	if undone, err := migrations.Down(ctx, pool); undone == "" || strings.HasPrefix(undone, "hunting/") || err != nil {
-		t.Errorf("then took back %q, %v: the files' turn has come", undone, err)
+	wantGenerated(t, pool)
+	if undone, err := migrations.Down(ctx, pool); undone.Name == "" || strings.HasPrefix(undone.Name, "hunting/") || err != nil {
+		t.Errorf("then took back %+v, %v: the files' turn has come", undone, err)
+	}
+}
+
+// stuckInventory has a store meet two tables of which the first cannot be made,
+// because something else has the name of its view.
+func stuckInventory(t *testing.T, s *store.Store) {
+	t.Helper()
+	if _, err := s.Pool().Exec(t.Context(), `CREATE TABLE hunting.software_inventory_current (tenant_id uuid)`); err != nil {
+		t.Fatal(err)
+	}
+	for _, columns := range [][]string{{"Name"}, {"Name", "Vendor"}} {
+		if err := meet(t, s, false, "SoftwareInventory", columns...); err == nil {
+			t.Fatal("no error")
+		}
+	}
+	mustMeet(t, s, "DeviceEvents", "Name")
+}
+
+const (
+	stuck        = "hunting/00001_software_inventory.sql"
+	stuckColumns = "hunting/00002_software_inventory_columns.sql"
+	healthy      = "hunting/00003_device_events.sql"
+)
+
+// A generated migration that fails holds up its own table, and neither the files
+// nor other tables; it is tried again, and heals.
+func TestStuckMigrationIsAlone(t *testing.T) {
+	s := storetest.New(t)
+	ctx, pool := t.Context(), s.Pool()
+	stuckInventory(t, s) // and another table was made already
+	wantGenerated(t, pool, stuck+" pending", stuckColumns+" pending", healthy)
+	if err := meet(t, s, false, "EmailEvents"); err == nil {
+		t.Fatal("no error")
+	}
+	if applied, err := migrations.UpFiles(ctx, pool); len(applied) > 0 || err != nil {
+		t.Errorf("the files: applied %q, %v", applied, err)
+	}
+	var failed *migrations.HuntingError
+	applied, err := migrations.Up(ctx, pool)
+	if !errors.As(err, &failed) || len(failed.Failed) != 1 || failed.Failed[0].Name != stuck || failed.Failed[0].Table != "software_inventory" {
+		t.Fatalf("error %v", err)
+	}
+	if want := "migrations: apply " + stuck + `: ERROR: "software_inventory_current" is not a view (SQLSTATE 42809)`; err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+	if want := []string{"hunting/00004_email_events.sql"}; !slices.Equal(applied, want) {
+		t.Errorf("applied %q, want %q", applied, want)
+	}
+	for range 2 {
+		if err := meet(t, s, true, "SoftwareInventory", "Name"); err == nil || !strings.Contains(err.Error(), "apply "+stuck) {
+			t.Errorf("error %v", err)
+		}
+	}
+	mustMeet(t, s, "DeviceEvents", "Name", "More")
+	if err := migrations.TryHunting(ctx, pool, "software_inventory"); err == nil || !strings.Contains(err.Error(), "apply "+stuck) {
+		t.Errorf("a try: %v", err)
+	}
+	if _, err := pool.Exec(ctx, `DROP TABLE hunting.software_inventory_current`); err != nil {
+		t.Fatal(err)
+	}
+	if err := migrations.TryHunting(ctx, pool, "software_inventory"); err != nil {
+		t.Errorf("a try: %v", err)
+	}
+	if there := texts(t, pool, `SELECT relname::text FROM pg_class WHERE relname LIKE 'software%'`); len(there) > 0 {
+		t.Errorf("a try has made %q", there)
+	}
+	mustMeet(t, s, "SoftwareInventory", "Name")
+	wantGenerated(t, pool, stuck, stuckColumns, healthy, "hunting/00004_email_events.sql", "hunting/00005_device_events_columns.sql")
+}
+
+// What an operator applies by hand is held up by it no more than what is applied.
+func TestStuckMigrationByHand(t *testing.T) {
+	s := storetest.New(t)
+	ctx, pool := t.Context(), s.Pool()
+	stuckInventory(t, s)
+	if err := meet(t, s, false, "EmailEvents"); err == nil {
+		t.Fatal("no error")
+	}
+	if _, err := migrations.Down(ctx, pool); err != nil { // of the newest, to have it asked for again below
+		t.Fatal(err)
+	}
+	if err := meet(t, s, false, "EmailEvents"); err == nil {
+		t.Fatal("no error")
+	}
+	text, err := migrations.SQL(ctx, pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables := strings.SplitAfter(text, "COMMIT;\n")
+	if len(tables) != 3 || tables[2] != "" {
+		t.Fatalf("%d transactions:\n%s", len(tables)-1, text)
+	}
+	if _, err := pool.Exec(ctx, tables[0]); err == nil { // as psql does, which goes on
+		t.Error("no error")
+	}
+	if _, err := pool.Exec(ctx, tables[1]); err != nil {
+		t.Error(err)
+	}
+	wantGenerated(t, pool, stuck+" pending", stuckColumns+" pending", healthy, "hunting/00004_email_events.sql")
+}
+
+// Down forgets what is not applied before it takes a table back, whichever came
+// first.
+func TestDownForgetsWhatIsStuck(t *testing.T) {
+	s := storetest.New(t)
+	ctx, pool := t.Context(), s.Pool()
+	stuckInventory(t, s)
+	for _, name := range []string{stuckColumns, stuck} {
+		if undone, err := migrations.Down(ctx, pool); undone.Name != name || !undone.AppliedAt.IsZero() || err != nil {
+			t.Fatalf("took back %+v, %v", undone, err)
+		}
+	}
+	wantGenerated(t, pool, healthy)
+	mustMeet(t, s, "DeviceEvents", "Name")
+	if left := texts(t, pool, `SELECT table_name FROM sync.hunting_columns WHERE table_name <> 'device_events'`); len(left) > 0 {
+		t.Errorf("columns of %q stay", left)
+	}
+	if undone, err := migrations.Down(ctx, pool); undone.Name != healthy || undone.AppliedAt.IsZero() || err != nil {
+		t.Errorf("then took back %+v, %v", undone, err)
+	}
+}
+
+// The role is told which right it lacks in the schema hunting, and the table is
+// made once it has it.
+func TestHuntingSaysWhichGrantIsMissing(t *testing.T) {
+	address := storetest.URL(t)
+	owner := connect(t, address)
+	const role = "defendersync_test_widener"
+	withRole(t, owner, role)
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := owner.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(`GRANT USAGE ON SCHEMA defender, hunting, sync TO "` + role + `"`)
+	exec(`GRANT ALL ON ALL TABLES IN SCHEMA defender, hunting, sync TO "` + role + `"`)
+	exec(`GRANT USAGE ON ALL SEQUENCES IN SCHEMA sync TO "` + role + `"`)
+	s, err := store.Open(t.Context(), withParameter(t, address, "role", role), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	grant := `GRANT CREATE ON SCHEMA hunting TO "` + role + `"`
+	for range 2 { // again as often as it is tried
+		if err := meet(t, s, true, "DeviceEvents", "Name"); err == nil || !strings.Contains(err.Error(), "run "+grant+": ERROR: permission denied for schema hunting") {
+			t.Fatalf("error %v", err)
+		}
+	}
+	if _, err := migrations.UpFiles(t.Context(), s.Pool()); err != nil {
+		t.Errorf("the files: %v", err)
+	}
+	exec(grant)
+	mustMeet(t, s, "DeviceEvents", "Name")
+	exec(`REASSIGN OWNED BY "` + role + `" TO CURRENT_USER`)
+	exec(`GRANT ALL ON hunting.device_events TO "` + role + `"`)
+	if err := meet(t, s, true, "DeviceEvents", "Name", "More"); err == nil || !strings.Contains(err.Error(), `does not own hunting.device_events`) {
+		t.Errorf("error %v", err)
 	}
 }
 
@@ -225,9 +381,15 @@ func TestUpHuntingAtOnce(t *testing.T) {
 			t.Fatal("no error")
 		}
 	}
-	applied := make([][]string, 4)
+	up := func(pool *pgxpool.Pool, n int) (err error) {
+		if n%2 == 0 {
+			_, err = migrations.Up(t.Context(), pool)
+			return err
+		}
+		return errors.Join(migrations.UpHunting(t.Context(), pool, "device_events"), migrations.UpHunting(t.Context(), pool, "software_inventory"))
+	}
 	var all sync.WaitGroup
-	for n := range applied {
+	for n := range 4 {
 		config, err := pgxpool.ParseConfig(url)
 		if err != nil {
 			t.Fatal(err)
@@ -239,16 +401,30 @@ func TestUpHuntingAtOnce(t *testing.T) {
 		}
 		t.Cleanup(pool.Close)
 		all.Go(func() {
-			var err error
-			if applied[n], err = migrations.UpHunting(t.Context(), pool); err != nil {
+			if err := up(pool, n); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	all.Wait()
-	if diff := cmp.Diff([]string{events, software}, slices.Concat(applied...)); diff != "" {
-		t.Errorf("applied by all together (-want +got):\n%s", diff)
+	wantGenerated(t, s.Pool(), events, software)
+	ledger := texts(t, s.Pool(), `SELECT version_id::text FROM sync.goose_hunting_version WHERE version_id > 0 ORDER BY 1`)
+	if diff := cmp.Diff([]string{"1", "2"}, ledger); diff != "" {
+		t.Errorf("the ledger (-want +got):\n%s", diff)
 	}
+}
+
+// withParameter adds a setting of the session to a URL.
+func withParameter(t *testing.T, address, name, value string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set(name, value)
+	u.RawQuery = q.Encode()
+	return u.String()
 }
 
 // A reader may read hunting tables, those made later included.

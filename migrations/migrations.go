@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -32,6 +33,7 @@ const versionTable = "sync.goose_db_version"
 type Migration struct {
 	Version   int64
 	Name      string    // file name
+	Table     string    // the hunting table; "" for a file
 	AppliedAt time.Time // zero while it is pending
 }
 
@@ -43,49 +45,72 @@ type series struct {
 }
 
 // Up applies what is pending, each migration in its own transaction and the
-// generated ones last, and returns the names of those applied. It waits up to
-// five minutes for another process that is migrating.
+// generated ones last, and returns the names of those applied, also beside an
+// error. A generated one that fails stops only those of its table, and is told
+// by a [*HuntingError]. Up waits up to five minutes for another process that is
+// migrating.
 func Up(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
+	applied, err := UpFiles(ctx, pool)
+	if err != nil {
+		return applied, err
+	}
+	all, err := listGenerated(ctx, pool)
+	if err != nil {
+		return applied, explain(ctx, pool, "list", err)
+	}
+	tables, err := upGenerated(ctx, pool, pendingOf(all, ""))
+	return append(applied, tables...), err
+}
+
+// UpFiles is [Up] of the files, which every command needs. What is generated is
+// each stream's own to apply, when it needs it.
+func UpFiles(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
 	var applied []*goose.MigrationResult
 	err := withProvider(ctx, pool, embedded(), func(p *goose.Provider) (err error) {
 		applied, err = p.Up(ctx)
 		return err
 	})
-	var tables []string
-	if err == nil {
-		tables, err = upGenerated(ctx, pool)
-	}
-	if err != nil {
+	var partial *goose.PartialError
+	switch {
+	case errors.As(err, &partial):
+		return names(partial.Applied), explain(ctx, pool, "apply "+partial.Failed.Source.Path, partial.Err)
+	case err != nil:
 		return nil, explain(ctx, pool, "apply", err)
 	}
-	return append(names(applied), tables...), nil
+	return names(applied), nil
 }
 
-// Down takes the newest migration back, a generated one as long as there is
-// one, and returns its name, or "" when none is applied. The data in what it
-// drops is lost.
-func Down(ctx context.Context, pool *pgxpool.Pool) (string, error) {
+// Down takes one migration back and returns it, or the zero one where there is
+// none. The data in what it drops is lost. Generated ones go before the files,
+// and of them any that is not applied before any that is: that one is forgotten,
+// and the Migration returned has no AppliedAt. Of equals the newest goes.
+func Down(ctx context.Context, pool *pgxpool.Pool) (Migration, error) {
 	if err := requireKnown(ctx, pool); err != nil {
-		return "", err
+		return Migration{}, err
 	}
-	switch name, err := downGenerated(ctx, pool); {
+	switch m, err := downGenerated(ctx, pool); {
 	case err != nil:
-		return "", explain(ctx, pool, "take back", err)
-	case name != "":
-		return name, nil
+		return Migration{}, explain(ctx, pool, strings.TrimSpace("take back "+m.Name), err)
+	case m.Name != "":
+		return m, nil
+	}
+	all, err := fileStatus(ctx, pool)
+	if err != nil {
+		return Migration{}, err
 	}
 	var undone *goose.MigrationResult
-	err := withProvider(ctx, pool, embedded(), func(p *goose.Provider) (err error) {
+	err = withProvider(ctx, pool, embedded(), func(p *goose.Provider) (err error) {
 		undone, err = p.Down(ctx)
 		return err
 	})
 	switch {
 	case errors.Is(err, goose.ErrNoNextVersion):
-		return "", nil
+		return Migration{}, nil
 	case err != nil:
-		return "", explain(ctx, pool, "take back", err)
+		return Migration{}, explain(ctx, pool, "take back", err)
 	}
-	return undone.Source.Path, nil
+	i := slices.IndexFunc(all, func(m Migration) bool { return m.Version == undone.Source.Version })
+	return all[i], nil
 }
 
 // DownTo takes back every file above version, newest first, and returns their
@@ -118,7 +143,7 @@ func Status(ctx context.Context, pool *pgxpool.Pool) ([]Migration, error) {
 		return nil, explain(ctx, pool, "list", err)
 	}
 	for _, g := range tables {
-		all = append(all, Migration{Version: g.version, Name: generatedDir + g.name, AppliedAt: g.appliedAt})
+		all = append(all, g.public())
 	}
 	return all, nil
 }

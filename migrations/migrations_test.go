@@ -202,8 +202,8 @@ func TestSQL(t *testing.T) {
 	if applied, err := migrations.Up(ctx, pool); len(applied) > 0 || err != nil {
 		t.Errorf("applied %q, %v", applied, err)
 	}
-	if last, err := migrations.Down(ctx, pool); last == "" || err != nil {
-		t.Fatalf("took back %q, %v", last, err)
+	if last, err := migrations.Down(ctx, pool); last.Name == "" || err != nil {
+		t.Fatalf("took back %+v, %v", last, err)
 	}
 	if text, err := migrations.SQL(ctx, pool); strings.Count(text, "is_applied) VALUES (") != 1 || err != nil {
 		t.Errorf("%q, %v", text, err)

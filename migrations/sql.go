@@ -25,28 +25,37 @@ SELECT 0, true
 WHERE NOT EXISTS (SELECT FROM sync.goose_db_version);
 `
 
-// SQL returns what [Up] would run, as one transaction for an operator to
-// review and apply with psql. It is empty when nothing is pending.
+// SQL returns what [Up] would run, for an operator to review and apply with
+// psql: the files as one transaction, and what is generated for each table as
+// one of its own, so that one that fails does not hold up the others. It is
+// empty when nothing is pending.
 func SQL(ctx context.Context, pool *pgxpool.Pool) (string, error) {
-	files, err := filesSQL(ctx, pool)
+	text, err := filesSQL(ctx, pool)
 	if err != nil {
 		return "", err
+	}
+	if text != "" {
+		if text, err = transaction(ctx, pool, text); err != nil {
+			return "", err
+		}
 	}
 	all, err := listGenerated(ctx, pool)
 	if err != nil {
 		return "", explain(ctx, pool, "list", err)
 	}
-	var b strings.Builder
-	b.WriteString(files)
-	for _, g := range all {
-		if g.appliedAt.IsZero() {
-			b.WriteString(g.sql())
+	done := make(map[string]bool)
+	for _, g := range pendingOf(all, "") {
+		if done[g.table] {
+			continue
 		}
+		done[g.table] = true
+		table, err := huntingSQL(ctx, pool, pendingOf(all, g.table))
+		if err != nil {
+			return "", err
+		}
+		text += table
 	}
-	if b.Len() == 0 {
-		return "", nil
-	}
-	return transaction(ctx, pool, b.String())
+	return text, nil
 }
 
 // transaction returns migrations as one, with what the views need afterwards.

@@ -32,7 +32,7 @@ func (s *Store) prepare(ctx context.Context, spec *HuntSpec, served []HuntColumn
 		if !spec.AutoMigrate {
 			return nil, s.schemaPending(ctx, spec)
 		}
-		if _, err := migrations.UpHunting(ctx, s.pool.Pool); err != nil {
+		if err := migrations.UpHunting(ctx, s.pool.Pool, spec.table()); err != nil {
 			return nil, err
 		}
 	}
