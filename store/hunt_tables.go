@@ -188,7 +188,8 @@ const exactBelow = 200_000
 // HuntStored is how many rows of the tenant a hunting table holds, of ranges
 // those that are valid now. It is exact as long as PostgreSQL takes the table
 // for one of fewer than 200,000 rows, or knows nothing of the tenant; beyond
-// that it is what PostgreSQL's statistics make of it.
+// that it is what PostgreSQL's statistics make of it. What somebody else made
+// under the table's name holds none: the stream says so, and others go on.
 func (s *Store) HuntStored(ctx context.Context, tenantID, name string) (int64, error) {
 	// Of ranges, the index of those valid now knows how many they are. A tenant
 	// with a notable share of the rows is among the most common values.
@@ -206,7 +207,8 @@ func (s *Store) HuntStored(ctx context.Context, tenantID, name string) (int64, e
 			JOIN pg_class AS x ON x.oid = p.indexrelid
 			WHERE p.indrelid = c.oid AND p.indisunique AND p.indpred IS NOT NULL
 		) AS i ON true
-		WHERE c.oid = to_regclass($1)`
+		WHERE c.oid = to_regclass($1) AND c.relkind IN ('r', 'p')
+			AND EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND a.atttypid = 'uuid'::regtype)`
 	const count = `SELECT count(*) FROM %s WHERE tenant_id = $1 AND %s`
 	table := hunting(SnakeCase(name))
 	var rows int64

@@ -237,3 +237,15 @@ func TestBlockHunting(t *testing.T) {
 		t.Errorf("another tenant is blocked until %v, %v", at, err)
 	}
 }
+
+// What somebody else made under a table's name is no table of rows, and nobody
+// who asks how many there are fails for it.
+func TestHuntStoredOfSomethingElse(t *testing.T) {
+	h := newHunter(t, store.HuntSpec{AutoMigrate: true})
+	h.exec(`CREATE VIEW hunting.seen AS SELECT 1 AS one; CREATE TABLE hunting.made (tenant_id text)`)
+	for _, name := range []string{"Seen", "Made"} {
+		if n, err := h.HuntStored(t.Context(), tenant, name); err != nil || n != 0 {
+			t.Errorf("%s: %d, %v", name, n, err)
+		}
+	}
+}
