@@ -31,6 +31,7 @@ func checkHunting(c *config, d *decoder, now time.Time) {
 		streams[stream] = i
 		h.check(c)
 	}
+	checkHuntingViews(c.Streams.Hunting, d)
 	if len(c.Streams.Hunting) == 0 { // those that are disabled count: `query --check` asks for them, too
 		return
 	}
@@ -38,6 +39,22 @@ func checkHunting(c *config, d *decoder, now time.Time) {
 		if l := t.Limits; l.hunting().PerMinute < 1 {
 			d.failAt(fmt.Sprintf("tenants[%d].limits.share", i), "leaves less than one hunting call of %d; write %s or more, or raise hunting_per_minute",
 				l.HuntingPerMinute, smallestShare(l.HuntingPerMinute))
+		}
+	}
+}
+
+// checkHuntingViews reports a table that would have the name of a snapshot's view.
+func checkHuntingViews(all []huntingConfig, d *decoder) {
+	views := make(map[string]int)
+	for i, h := range all {
+		if h.hunt != nil && h.hunt.Mode == defsync.ModeSnapshot {
+			views[h.table()+"_current"] = i
+		}
+	}
+	for i, h := range all {
+		if of, ok := views[h.table()]; ok {
+			d.failAt(fmt.Sprintf("streams.hunting[%d]", i), "fills hunting.%s, which is the view of what is current in the snapshot of streams.hunting[%d]; "+
+				"give one of the two another name", h.table(), of)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"defendersync/store"
 	defsync "defendersync/sync"
 )
 
@@ -56,6 +57,9 @@ func (h *huntingConfig) label() string {
 	return string(h.Name)
 }
 
+// table is the name of its table in the schema hunting.
+func (h *huntingConfig) table() string { return store.SnakeCase(h.label()) }
+
 // resolve works out what the entry means. The error names the setting to change.
 func (h *huntingConfig) resolve(autoMigrate bool) error {
 	hunt, err := defsync.Hunt{
@@ -94,6 +98,17 @@ func (s *streamsConfig) hunts() bool {
 		}
 	}
 	return false
+}
+
+// huntingTables are the streams that are enabled, by their tables.
+func (s *streamsConfig) huntingTables() map[string]string {
+	streams := make(map[string]string)
+	for _, h := range s.Hunting {
+		if h.Enabled {
+			streams[h.table()] = defsync.HuntingStream(h.label())
+		}
+	}
+	return streams
 }
 
 // texts keeps none apart from an empty list, which for entities differ.

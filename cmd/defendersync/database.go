@@ -76,12 +76,13 @@ func (d *database) gone() <-chan struct{} {
 }
 
 // migrate brings the schema up to date, or refuses to go on where that is the
-// operator's to do.
+// operator's to do. The tables of hunting are left to their streams: one that
+// cannot be made is no reason not to begin.
 func (d *database) migrate(ctx context.Context, auto bool, log *slog.Logger) error {
 	if !auto {
 		return d.requireCurrent(ctx, "apply what `defendersync migrate sql` prints (database.auto_migrate is off)")
 	}
-	applied, err := migrations.Up(ctx, d.Pool())
+	applied, err := migrations.UpFiles(ctx, d.Pool())
 	if len(applied) > 0 {
 		log.Info("database migrated", "applied", strings.Join(applied, " "))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -24,18 +25,18 @@ func examineDatabase(ctx context.Context, r *report, c *config, db *database, op
 			r.skip(check, "", "the database cannot be opened")
 		}
 	} else {
-		examineServer(ctx, r, c, db)
-		examineMigrations(ctx, r, c, db)
+		info := examineServer(ctx, r, c, db)
+		examineMigrations(ctx, r, c, db, info)
 	}
 	examineDisk(r, c)
 }
 
-func examineServer(ctx context.Context, r *report, c *config, db *database) {
+func examineServer(ctx context.Context, r *report, c *config, db *database) store.DatabaseInfo {
 	info, err := db.Database(ctx)
 	if err != nil {
 		r.fail("database", "", err, "check that the server is up and lets the role in")
 		r.skip("privileges", "", "the database does not answer")
-		return
+		return info
 	}
 	switch {
 	case info.VersionNo < oldestPostgres:
@@ -46,6 +47,7 @@ func examineServer(ctx context.Context, r *report, c *config, db *database) {
 		r.ok("database", info.Name, "PostgreSQL %s, %d MB", info.Version, info.SizeBytes>>20)
 	}
 	examinePrivileges(r, c, info)
+	return info
 }
 
 // examinePrivileges checks what the role may do; where an operator migrates, it
@@ -67,7 +69,7 @@ func examinePrivileges(r *report, c *config, info store.DatabaseInfo) {
 	}
 }
 
-func examineMigrations(ctx context.Context, r *report, c *config, db *database) {
+func examineMigrations(ctx context.Context, r *report, c *config, db *database, info store.DatabaseInfo) {
 	all, err := migrations.Status(ctx, db.Pool())
 	switch {
 	case errors.As(err, new(*migrations.NewerError)):
@@ -77,21 +79,67 @@ func examineMigrations(ctx context.Context, r *report, c *config, db *database) 
 		r.fail("migrations", "", err, schemaAdvice)
 		return
 	}
-	pending := 0
-	for _, m := range all {
-		if m.AppliedAt.IsZero() {
-			pending++
+	p := countPending(all, c.Streams.huntingTables())
+	switch pending := p.files + p.generated; {
+	case pending == 0:
+		r.ok("migrations", "", "%d applied%s", p.applied, p.aside())
+	case !c.Database.AutoMigrate:
+		r.fail("migrations", "", fmt.Errorf("%d of %d pending, and database.auto_migrate is off", pending, p.applied+pending),
+			"apply what `defendersync migrate sql` prints, or "+schemaAdvice)
+	case p.files > 0 && info.SchemaOwner != "":
+		r.fail("migrations", "", fmt.Errorf("%d of %d pending, and the role does not own what they change", pending, p.applied+pending),
+			fmt.Sprintf("run `defendersync migrate up` as the role that does, %s", info.SchemaOwner))
+	case examineTables(ctx, r, db, p.waiting):
+		r.ok("migrations", "", "%d of %d pending; run and sync apply them%s", pending, p.applied+pending, p.aside())
+	}
+}
+
+// examineTables tries what is pending for the tables of streams, and reports those
+// for which it fails.
+func examineTables(ctx context.Context, r *report, db *database, waiting map[string]string) bool {
+	well := true
+	for _, table := range slices.Sorted(maps.Keys(waiting)) {
+		if err := migrations.TryHunting(ctx, db.Pool(), table); err != nil {
+			well = false
+			r.fail("migrations", waiting[table], err, "give the stream what it lacks, or another name; it alone waits, "+
+				"and `defendersync migrate down` forgets a migration that is not applied")
 		}
 	}
-	switch {
-	case pending == 0:
-		r.ok("migrations", "", "%d applied", len(all))
-	case c.Database.AutoMigrate:
-		r.ok("migrations", "", "%d of %d pending; run and sync apply them", pending, len(all))
-	default:
-		r.fail("migrations", "", fmt.Errorf("%d of %d pending, and database.auto_migrate is off", pending, len(all)),
-			"apply what `defendersync migrate sql` prints, or "+schemaAdvice)
+	return well
+}
+
+// pendingCount is how many migrations are applied, and how many are not.
+type pendingCount struct {
+	applied, files, generated int
+	waiting                   map[string]string // what streams generated ones are pending for, by table
+	needless                  int               // of no stream that is enabled here
+}
+
+func countPending(all []migrations.Migration, streams map[string]string) pendingCount {
+	p := pendingCount{waiting: make(map[string]string)}
+	for _, m := range all {
+		stream := streams[m.Table]
+		switch {
+		case !m.AppliedAt.IsZero():
+			p.applied++
+		case m.Table == "":
+			p.files++
+		case stream != "":
+			p.generated++
+			p.waiting[m.Table] = stream
+		default:
+			p.needless++
+		}
 	}
+	return p
+}
+
+// aside mentions what nobody waits for.
+func (p pendingCount) aside() string {
+	if p.needless == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %d pending that no stream here needs", p.needless)
 }
 
 // examineDisk looks at the disk of the private PostgreSQL; another server's is

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"defendersync/migrations"
@@ -17,6 +18,7 @@ func (a *app) migrateCommand() *cobra.Command {
 		return a.migrateUp(ctx, o, reader)
 	})
 	down := a.databaseCommand("down", "Take the newest migration back, with the data in what it drops", a.migrateDown)
+	down.Long = down.Short + ".\n\n" + downOrder
 	status := a.databaseCommand("status", "List the migrations", a.migrateStatus)
 	sql := a.databaseCommand("sql", "Print what up would run, for an operator to apply", a.migrateSQL)
 	cmd := group("migrate", "Bring the database's schema up to date", up, down, status, sql)
@@ -28,6 +30,12 @@ func (a *app) migrateCommand() *cobra.Command {
 	}
 	return cmd
 }
+
+// downOrder is what of all migrations is the newest.
+const downOrder = `Those of hunting tables go before the others, and of them any that is not
+applied before any that is, whichever came first: it is forgotten, and no data
+goes with it, so that a table that could not be made costs no table that could.
+A stream that still needs its table makes it anew in its next pass.`
 
 // readerFlags name a role that may read, and what of it.
 type readerFlags struct{ role, tenant string }
@@ -53,17 +61,20 @@ func (a *app) migrateUp(ctx context.Context, o *opened, reader readerFlags) erro
 		}
 	}
 	applied, err := migrations.Up(ctx, o.db.Pool())
-	if err != nil {
-		return err
-	}
 	for _, name := range applied {
 		fmt.Fprintln(a.stdout, "applied", name)
 	}
-	if len(applied) == 0 {
+	var stuck *migrations.HuntingError
+	switch {
+	case errors.As(err, &stuck): // what else there is to do is done all the same
+	case err != nil:
+		return err
+	case len(applied) == 0:
 		fmt.Fprintln(a.stdout, "nothing is pending")
 	}
+	failed := a.tellStuck(stuck, o.cfg.Streams.huntingTables())
 	if reader.role == "" {
-		return nil
+		return failed
 	}
 	if len(tenants) == 0 {
 		err = migrations.GrantRead(ctx, o.db.Pool(), reader.role)
@@ -71,10 +82,27 @@ func (a *app) migrateUp(ctx context.Context, o *opened, reader readerFlags) erro
 		err = migrations.GrantReadTenant(ctx, o.db.Pool(), reader.role, string(tenants[0].TenantID))
 	}
 	if err != nil {
-		return err
+		return errors.Join(failed, err)
 	}
-	_, err = fmt.Fprintln(a.stdout, "read access granted to", reader.role+reader.only())
-	return err
+	fmt.Fprintln(a.stdout, "read access granted to", reader.role+reader.only())
+	return failed
+}
+
+// tellStuck returns why tables that a stream waits for could not be made, and
+// only mentions others: nothing comes of them.
+func (a *app) tellStuck(stuck *migrations.HuntingError, streams map[string]string) error {
+	if stuck == nil {
+		return nil
+	}
+	var failed []error
+	for _, f := range stuck.Failed {
+		if stream := streams[f.Table]; stream != "" {
+			failed = append(failed, fmt.Errorf("%s waits: %w", stream, f.Err))
+			continue
+		}
+		fmt.Fprintf(a.stdout, "left out %s, which no stream here needs: %v\n", f.Name, oneLine(f.Err.Error()))
+	}
+	return errors.Join(failed...)
 }
 
 // only says what of the database the reader sees.
@@ -90,11 +118,14 @@ func (a *app) migrateDown(ctx context.Context, o *opened) error {
 	if err != nil {
 		return err
 	}
-	if undone == "" {
+	switch {
+	case undone.Name == "":
 		_, err = fmt.Fprintln(a.stdout, "nothing is applied")
-		return err
+	case undone.AppliedAt.IsZero():
+		_, err = fmt.Fprintf(a.stdout, "forgot %s, which was not applied\n", undone.Name)
+	default:
+		_, err = fmt.Fprintln(a.stdout, "took back", undone.Name)
 	}
-	_, err = fmt.Fprintln(a.stdout, "took back", undone)
 	return err
 }
 
@@ -104,10 +135,17 @@ func (a *app) migrateStatus(ctx context.Context, o *opened) error {
 		return err
 	}
 	t := newTable(column{name: "MIGRATION", elastic: true}, column{name: "APPLIED", tone: pendingTone})
+	streams := o.cfg.Streams.huntingTables()
 	for _, m := range all {
-		at := pending
-		if !m.AppliedAt.IsZero() {
-			at = m.AppliedAt.UTC().Format(time.RFC3339)
+		at := m.AppliedAt.UTC().Format(time.RFC3339)
+		switch {
+		case !m.AppliedAt.IsZero():
+		case m.Table == "":
+			at = pending
+		case streams[m.Table] != "":
+			at = pending + ", " + streams[m.Table] + " waits"
+		default:
+			at = pending + ", no stream here needs it"
 		}
 		t.add(m.Name, at)
 	}
@@ -118,7 +156,7 @@ func (a *app) migrateStatus(ctx context.Context, o *opened) error {
 const pending = "pending"
 
 func pendingTone(at string) tone {
-	if at == pending {
+	if strings.HasPrefix(at, pending) {
 		return odd
 	}
 	return plain

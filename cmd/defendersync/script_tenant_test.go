@@ -62,6 +62,8 @@ func stageOf(ts *testscript.TestScript) *stage { return ts.Value("stage").(*stag
 //	sim VERB [ARG...]          does something to it: see cmdSim
 //	database [empty]           makes a database, migrated unless empty, and sets DATABASE_URL
 //	reader                     makes the commands connect to it as a role that may only read
+//	writer                     makes them connect as a role with every right on tables, and none to make any
+//	sql STATEMENT              executes it there, as the owner; $ROLE is the role that the commands connect as
 //	newer                      makes it one that a newer program has migrated
 //	hold OWNER                 takes the tenant's lease in that database
 //	kept VAR                   puts the ID of the one record in quarantine in VAR
@@ -74,7 +76,7 @@ func stageOf(ts *testscript.TestScript) *stage { return ts.Value("stage").(*stag
 //	exited CODE                checks how they ended, after wait
 func tenantCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"tenant": cmdTenant, "sim": cmdSim, "database": cmdDatabase, "hold": cmdHold, "reader": cmdReader, "newer": cmdNewer, "port": cmdPort, "kept": cmdKept,
+		"tenant": cmdTenant, "sim": cmdSim, "database": cmdDatabase, "hold": cmdHold, "reader": cmdReader, "writer": cmdWriter, "sql": cmdSQL, "newer": cmdNewer, "port": cmdPort, "kept": cmdKept,
 		"room": cmdRoom, "await": cmdAwait, "called": cmdCalled, "signal": cmdSignal, "exited": cmdExited,
 		"remember": func(ts *testscript.TestScript, _ bool, _ []string) { stageOf(ts).bg = ts.BackgroundCmds() },
 	}
@@ -193,11 +195,44 @@ func cmdKept(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func cmdReader(ts *testscript.TestScript, _ bool, _ []string) {
-	ctx, role := context.Background(), fmt.Sprintf("defendersync_reader_%d", os.Getpid())
-	s, err := store.Open(ctx, ts.Getenv("DATABASE_URL"), 2)
+	role := becomeRole(ts, "reader")
+	s := openOwned(ts)
+	defer s.Close()
+	ts.Check(migrations.GrantRead(context.Background(), s.Pool(), role))
+}
+
+func cmdWriter(ts *testscript.TestScript, _ bool, _ []string) {
+	becomeRole(ts, "writer")
+	cmdSQL(ts, false, []string{"GRANT USAGE ON SCHEMA bi, defender, hunting, sync TO $ROLE"})
+	cmdSQL(ts, false, []string{"GRANT ALL ON ALL TABLES IN SCHEMA bi, defender, hunting, sync TO $ROLE"})
+}
+
+func cmdSQL(ts *testscript.TestScript, _ bool, args []string) {
+	s := openOwned(ts)
+	defer s.Close()
+	_, err := s.Pool().Exec(context.Background(), strings.ReplaceAll(args[0], "$ROLE", ts.Getenv("ROLE")))
 	ts.Check(err)
+}
+
+// openOwned opens the script's database as its owner, whoever the commands are.
+func openOwned(ts *testscript.TestScript) *store.Store {
+	u, err := url.Parse(ts.Getenv("DATABASE_URL"))
+	ts.Check(err)
+	q := u.Query()
+	q.Del("options")
+	u.RawQuery = q.Encode()
+	s, err := store.Open(context.Background(), u.String(), 2)
+	ts.Check(err)
+	return s
+}
+
+// becomeRole makes a role that lasts as long as the script, and the commands
+// connect as it.
+func becomeRole(ts *testscript.TestScript, kind string) string {
+	role := fmt.Sprintf("defendersync_%s_%d", kind, os.Getpid())
+	s := openOwned(ts)
 	exec := func(sql string) {
-		_, err := s.Pool().Exec(ctx, sql)
+		_, err := s.Pool().Exec(context.Background(), sql)
 		ts.Check(err)
 	}
 	exec("CREATE ROLE " + role)
@@ -206,13 +241,14 @@ func cmdReader(ts *testscript.TestScript, _ bool, _ []string) {
 		exec("DROP OWNED BY " + role)
 		exec("DROP ROLE " + role)
 	})
-	ts.Check(migrations.GrantRead(ctx, s.Pool(), role))
 	u, err := url.Parse(ts.Getenv("DATABASE_URL"))
 	ts.Check(err)
 	q := u.Query()
 	q.Set("options", "-crole="+role)
 	u.RawQuery = q.Encode()
 	ts.Setenv("DATABASE_URL", u.String())
+	ts.Setenv("ROLE", role)
+	return role
 }
 
 func cmdNewer(ts *testscript.TestScript, _ bool, _ []string) {
