@@ -26,10 +26,11 @@ test: ## set up what is missing, then vet and test everything
 build: ## build ./defendersync
 	go build $(STAMP) -o defendersync ./cmd/defendersync
 
-lint: ## formatting, vet and staticcheck
+lint: ## formatting, vet, staticcheck and the table of mutants
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
 	go vet ./... && go vet -tags pooler,soak ./sync
 	go run $(STATICCHECK) ./...
+	go test ./.ci/mutate # its table says what the code says
 
 # Tests of pglocal, and those skipped, are about processes and broken lines, which
 # the detector does not see, or make one request after another; together they would

@@ -190,6 +190,8 @@ func windows() []mutant {
 			`page.Next != "" || len(page.Records) >= req.Top`, `page.Next != ""`),
 		of("a short answer with a link is split", "sync", "TestShortPageWithALink", "sync/pass.go",
 			`page.Next != "" || len(page.Records) >= req.Top`, `len(page.Records) >= req.Top`),
+		of("a filter that is not obeyed", "sync", "TestFilterThatIsNotObeyed", "sync/phase.go",
+			"case a.astray(w):", "case false && a.astray(w):"),
 		of("order is believed when it was shown", "sync", "TestPassIsComplete", "sync/phase.go",
 			`inOrder := p.ep.ordered && p.inOrder(a)`, `inOrder := p.ep.ordered && (a.sorted || p.inOrder(a))`),
 		of("ties: all pages of one microsecond", "sync", "TestPassIsComplete", "sync/phase.go",
@@ -201,7 +203,7 @@ func windows() []mutant {
 		of("ties: another round, against the simulator", "sync", "TestTieThatChangesWhileItIsPaged", "sync/phase.go",
 			`case at.Bare && at.Pages == 1 || at.Mark == p.cp.Changed && at.Seen == at.Last:`, `case true:`),
 		of("ties: a microsecond that never rests is flagged", "sync", "TestRestlessMicrosecondIsFlagged", "sync/phase.go",
-			"return p.leave(ctx, &answer{}, store.Truncated, fmt.Sprintf(\"one microsecond", "return p.leave(ctx, &answer{}, store.Complete, fmt.Sprintf(\"one microsecond"),
+			"return p.leave(ctx, &answer{}, store.Truncated, fmt.Sprintf(\"%s kept", "return p.leave(ctx, &answer{}, store.Complete, fmt.Sprintf(\"%s kept"),
 		of("a killed pass goes on where it was", "sync", "TestKilledPassRepeatsOneRequest", "sync/pass.go",
 			"if p.cp.ResumePoint == nil {\n\t\treturn nil\n\t}\n\tvar at", "if true {\n\t\treturn nil\n\t}\n\tvar at"),
 		of("a 206 is not complete", "sync", "TestPartialAnswerIsNotComplete", "sync/phase.go",
@@ -317,7 +319,7 @@ func wire() []mutant {
 func quota() []mutant {
 	return []mutant{
 		of("limit of calls in a window", "sync/defender", "TestNoWindowEverHoldsMoreThanTheLimit", "sync/defender/limiter.go",
-			"if wait > 0 {", "if false {"),
+			"if longest.For > 0 {", "if false {"),
 		of("limit: not one call more", "sync/defender", "TestNoWindowEverHoldsMoreThanTheLimit", "sync/defender/limiter.go",
 			"len(ends) - w.limit + 1", "len(ends) - w.limit"),
 		of("limit: a call counts until its answer", "sync/defender", "TestCallsInFlightHoldTheirPlace", "sync/defender/limiter.go",
@@ -356,6 +358,16 @@ func quota() []mutant {
 // told: what happened is said as it was.
 func told() []mutant {
 	return []mutant{
+		of("a backfill reads what is ahead of the pass", "sync", "TestBackfillAheadOfThePass", "sync/backfill.go",
+			"return append(all, incomplete(ahead, ledger)...), nil", "return all, nil"),
+		of("a backfill is judged by its range", "sync", "TestBackfillIsStartedAgainLater", "sync/worker.go",
+			"if r.asked != (span{}) {", "if false {"),
+		of("what cannot be had is not complete", "sync", "TestBackfillSaysWhatIsOutOfReach", "sync/worker.go",
+			" || r.Beyond > 0 {", " {"),
+		of("a first pass has not covered what is to come", "sync", "TestCovered", "sync/status.go",
+			"if cp.PassedAt.IsZero() && now.After(cp.Watermark) {", "if false {"),
+		of("a run whose worker is gone", "store", "TestStreamStates", "store/status.go",
+			"SELECT r.outcome = 'running' AND NOT EXISTS", "SELECT false AND NOT EXISTS"),
 		of("unexpected zero warning", "sync", "TestUnexpectedZero", "sync/warning.go",
 			"return fmt.Sprintf(\"no %s in the last", "return \"\" + fmt.Sprint()[:0]\n\treturn fmt.Sprintf(\"no %s in the last"),
 		of("unexpected zero warning reaches the run", "sync", "TestSilenceIsOnRecord", "sync/worker.go",
