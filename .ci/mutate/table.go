@@ -359,7 +359,7 @@ func quota() []mutant {
 func told() []mutant {
 	return []mutant{
 		of("a backfill reads what is ahead of the pass", "sync", "TestBackfillAheadOfThePass", "sync/backfill.go",
-			"return append(all, incomplete(ahead, ledger)...), nil", "return all, nil"),
+			"return append(all, incomplete(ahead, ledger)...), nil", "return append(all, incomplete(ahead, ledger)[:0]...), nil"),
 		of("a backfill is judged by its range", "sync", "TestBackfillIsStartedAgainLater", "sync/worker.go",
 			"if r.asked != (span{}) {", "if false {"),
 		of("what cannot be had is not complete", "sync", "TestBackfillSaysWhatIsOutOfReach", "sync/worker.go",
