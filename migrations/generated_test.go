@@ -493,8 +493,16 @@ func TestGeneratedTables(t *testing.T) {
 		"  index CREATE INDEX software_inventory_timestamp_idx ON hunting.software_inventory USING brin (\"timestamp\") WITH (autosummarize='on')",
 		"  index CREATE UNIQUE INDEX software_inventory_tenant_id_row_key_idx ON hunting.software_inventory USING btree (tenant_id, row_key) WHERE (valid_to IS NULL)",
 		"view hunting.software_inventory_current -- The rows of hunting.software_inventory that the last complete result has.",
-		"  column tenant_id uuid", "  column row_key uuid", "  column row_hash uuid", "  column valid_from timestamp with time zone", "  column valid_to timestamp with time zone",
-		`  column "timestamp" timestamp with time zone`, "  column name text", "  column extra jsonb", "  column synced_at timestamp with time zone", "  column vendor text",
+		"  column tenant_id uuid -- The tenant, as configured: its Microsoft Entra tenant id.",
+		"  column row_key uuid -- Digest of what identifies the row; begins with its time where that is part of it.",
+		"  column row_hash uuid -- Digest of the content: an equal row is not written again.",
+		"  column valid_from timestamp with time zone -- When the row was first seen with this content.",
+		"  column valid_to timestamp with time zone -- When a complete result had it no more, or with another content; NULL while it is valid.",
+		`  column "timestamp" timestamp with time zone -- Timestamp`,
+		"  column name text -- Name",
+		"  column extra jsonb -- Values that do not fit their columns, and members that no column is for, as served; by name.",
+		"  column synced_at timestamp with time zone -- When this version of the row was stored.",
+		"  column vendor text -- Vendor",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
