@@ -20,7 +20,7 @@ const (
 // examineDatabase checks the database, or says why it cannot.
 func examineDatabase(ctx context.Context, r *report, c *config, db *database, openErr error) {
 	if openErr != nil {
-		r.fail("database", "", openErr, "start the server or correct database.url; with none, the private PostgreSQL needs server binaries")
+		r.fail("database", "", openErr, "start or correct the server, or correct database.url, as the failure says; with no URL, the private PostgreSQL needs server binaries")
 		for _, check := range []string{"privileges", "migrations"} {
 			r.skip(check, "", "the database cannot be opened")
 		}
@@ -80,17 +80,17 @@ func examineMigrations(ctx context.Context, r *report, c *config, db *database, 
 		return
 	}
 	p := countPending(all, c.Streams.huntingTables())
-	switch pending := p.files + p.generated; {
-	case pending == 0:
-		r.ok("migrations", "", "%d applied%s", p.applied, p.aside())
+	switch {
+	case p.files+p.generated == 0:
+		r.ok("migrations", "", "%s%s", p, p.aside())
 	case !c.Database.AutoMigrate:
-		r.fail("migrations", "", fmt.Errorf("%d of %d pending, and database.auto_migrate is off", pending, p.applied+pending),
+		r.fail("migrations", "", fmt.Errorf("%s, and database.auto_migrate is off", p),
 			"apply what `defendersync migrate sql` prints, or "+schemaAdvice)
 	case p.files > 0 && info.SchemaOwner != "":
-		r.fail("migrations", "", fmt.Errorf("%d of %d pending, and the role does not own what they change", pending, p.applied+pending),
+		r.fail("migrations", "", fmt.Errorf("%s, and the role does not own what they change", p),
 			fmt.Sprintf("run `defendersync migrate up` as the role that does, %s", info.SchemaOwner))
 	case examineTables(ctx, r, db, p.waiting):
-		r.ok("migrations", "", "%d of %d pending; run and sync apply them%s", pending, p.applied+pending, p.aside())
+		r.ok("migrations", "", "%s; run and sync apply them%s", p, p.aside())
 	}
 }
 
@@ -108,11 +108,28 @@ func examineTables(ctx context.Context, r *report, db *database, waiting map[str
 	return well
 }
 
-// pendingCount is how many migrations are applied, and how many are not.
+// pendingCount is how many migrations are applied, and how many are not. Those
+// that the program brings are apart from the generated ones of hunting tables,
+// which are there only after a first answer.
 type pendingCount struct {
-	applied, files, generated int
-	waiting                   map[string]string // what streams generated ones are pending for, by table
-	needless                  int               // of no stream that is enabled here
+	applied, files  int               // of the program's: applied, and pending
+	made, generated int               // of hunting tables: applied, and pending
+	waiting         map[string]string // what streams generated ones are pending for, by table
+	needless        int               // of no stream that is enabled here
+}
+
+// String says how many are pending, or else applied, of each.
+func (p pendingCount) String() string {
+	state := func(applied, pending int) string {
+		if pending > 0 {
+			return fmt.Sprintf("%d of %d pending", pending, applied+pending)
+		}
+		return fmt.Sprintf("%d applied", applied)
+	}
+	if p.made+p.generated == 0 {
+		return state(p.applied, p.files)
+	}
+	return state(p.applied, p.files) + ", and of hunting tables " + state(p.made, p.generated)
 }
 
 func countPending(all []migrations.Migration, streams map[string]string) pendingCount {
@@ -120,8 +137,10 @@ func countPending(all []migrations.Migration, streams map[string]string) pending
 	for _, m := range all {
 		stream := streams[m.Table]
 		switch {
-		case !m.AppliedAt.IsZero():
+		case !m.AppliedAt.IsZero() && m.Table == "":
 			p.applied++
+		case !m.AppliedAt.IsZero():
+			p.made++
 		case m.Table == "":
 			p.files++
 		case stream != "":

@@ -281,15 +281,21 @@ func (e *tenantExam) token(err error, calls map[string]error) {
 			return
 		}
 	}
-	e.report.fail("token", name, err, tokenFix(err))
+	detail, fix := tokenFix(err, name)
+	e.report.fail("token", name, errors.New(detail), fix)
 }
 
-func tokenFix(err error) string {
-	var refused *defender.TokenError
-	if errors.As(err, &refused) && refused.Advice != "" {
-		return refused.Advice
+// tokenFix parts what a refusal is about from what to do about it.
+func tokenFix(err error, tenant string) (detail, fix string) {
+	detail = err.Error()
+	refused, is := errors.AsType[*defender.TokenError](err)
+	switch {
+	case is && refused.Fix != "":
+		return strings.Replace(detail, ": "+refused.Fix, "", 1), "tenant " + tenant + ": " + refused.Fix
+	case is:
+		return detail, "check tenant_id, client_id and credential of the tenant " + tenant + " by what the service says"
 	}
-	return "make the token endpoint reachable and check tenant_id, client_id and credential"
+	return detail, "make the token endpoint reachable and check tenant_id, client_id and credential"
 }
 
 // answered says whether an error is the API's own answer.

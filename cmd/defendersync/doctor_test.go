@@ -17,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"defendersync/migrations"
 	"defendersync/store"
 	"defendersync/store/storetest"
 	defsync "defendersync/sync"
@@ -112,7 +113,7 @@ func TestDoctorComparesRoles(t *testing.T) {
 // A token that cannot be read is as good as another when the API answered to it.
 func TestDoctorTellsAnOpaqueTokenFromNone(t *testing.T) {
 	opaque := errors.New("token is opaque")
-	refused := &defender.TokenError{Code: 7000222, Advice: "make a new secret"}
+	refused := &defender.TokenError{Code: 7000222, Advice: "it is old: make a new secret", Fix: "make a new secret"}
 	for _, c := range []struct {
 		err    error
 		call   error
@@ -122,12 +123,13 @@ func TestDoctorTellsAnOpaqueTokenFromNone(t *testing.T) {
 		{nil, nil, findingOK, ""},
 		{opaque, nil, findingOK, ""},
 		{opaque, &defender.PermissionError{Need: []string{"x"}}, findingOK, ""},
-		{refused, refused, findingFailed, "make a new secret"},
+		{fmt.Errorf("get it: %w", refused), refused, findingFailed, "tenant two: make a new secret"},
+		{&defender.TokenError{Code: 1, Advice: "Odd: very."}, errors.New("no token"), findingFailed, "check tenant_id, client_id and credential of the tenant two by what the service says"},
 		{errors.New("no route"), errors.New("no route"), findingFailed, "make the token endpoint reachable"},
 	} {
 		e := newExam(t)
 		e.token(c.err, map[string]error{"incidents": c.call})
-		if f := only(t, e); f.Status != c.status || !strings.Contains(f.Fix, c.fix) {
+		if f := only(t, e); f.Status != c.status || !strings.Contains(f.Fix, c.fix) || strings.Contains(f.Detail, "make a new secret") {
 			t.Errorf("%v: %+v", c.err, f)
 		}
 	}
@@ -149,7 +151,7 @@ func TestDoctorTellsWhyACallFailed(t *testing.T) {
 	} {
 		e := newExam(t)
 		e.call("incidents", c.err)
-		if f := only(t, e); f.Status != c.status || !strings.Contains(f.Fix, c.fix) {
+		if f := only(t, e); f.Status != c.status || !strings.Contains(f.Fix, c.fix) || strings.Contains(f.Detail, "make a new secret") {
 			t.Errorf("%v: %+v", c.err, f)
 		}
 	}
@@ -294,6 +296,23 @@ func TestDoctorCountsWhatIsOnRecord(t *testing.T) {
 		var unrecorded *recordError
 		if err := onCall(ctx, now); !errors.As(err, &unrecorded) {
 			t.Errorf("%s: error %v, want a recordError", name, err)
+		}
+	}
+}
+
+// The number that is pending at first is the one that is applied later: those of
+// hunting tables are apart.
+func TestDoctorCountsMigrations(t *testing.T) {
+	at := time.Unix(1, 0)
+	done, table, left := migrations.Migration{AppliedAt: at}, migrations.Migration{Table: "a", AppliedAt: at}, migrations.Migration{Table: "b"}
+	for want, all := range map[string][]migrations.Migration{
+		"2 applied":      {done, done},
+		"1 of 2 pending": {done, {}},
+		"1 applied, and of hunting tables 2 applied":      {done, table, table},
+		"1 applied, and of hunting tables 1 of 2 pending": {done, table, left},
+	} {
+		if got := countPending(all, map[string]string{"b": "hunting/b"}).String(); got != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }

@@ -28,6 +28,7 @@ func parseTokenError(refused *oauth2.RetrieveError, form url.Values) *TokenError
 		e.Code, _ = strconv.Atoi(m[1])
 	}
 	e.Advice = advice(e.Code)
+	_, e.Fix, _ = strings.Cut(e.Advice, ": ")
 	if e.Advice == "" {
 		e.Advice = firstLine(refused.ErrorDescription)
 		for _, values := range form {
@@ -38,6 +39,7 @@ func parseTokenError(refused *oauth2.RetrieveError, form url.Values) *TokenError
 	}
 	if e.Advice == "" {
 		e.Advice = plainAdvice(e.Status)
+		_, e.Fix, _ = strings.Cut(e.Advice, ": ")
 	}
 	return e
 }

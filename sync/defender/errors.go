@@ -9,7 +9,8 @@ import (
 // TokenError is a refusal of the token endpoint.
 type TokenError struct {
 	Code   int    // the number after AADSTS; 0 when the answer held none
-	Advice string // what to change, as a sentence
+	Advice string // what is wrong and what to change, as a sentence; or the service's own
+	Fix    string // the part of Advice that says what to change; "" where it is the service's
 	Status int    // HTTP status
 }
 

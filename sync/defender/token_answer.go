@@ -44,8 +44,8 @@ func (t tokenTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if body, err = plainToken(body); err != nil {
-		return nil, &TokenError{Status: resp.StatusCode, Advice: fmt.Sprintf("%s (%s): check endpoints.login and any proxy in between",
-			err, contentType(resp.Header))}
+		const fix = "check endpoints.login and any proxy in between"
+		return nil, &TokenError{Status: resp.StatusCode, Advice: fmt.Sprintf("%s (%s): %s", err, contentType(resp.Header), fix), Fix: fix}
 	}
 	resp.Header = http.Header{"Content-Type": {"application/json"}}
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))

@@ -274,6 +274,9 @@ func TestTokenErrors(t *testing.T) {
 			if !ok || te.Code != tc.code || te.Status != tc.status || !strings.Contains(te.Advice, tc.says) {
 				t.Fatalf("err = %#v, want code %d saying %q", err, tc.code, tc.says)
 			}
+			if theirs := strings.HasPrefix(name, "unknown") || strings.HasPrefix(name, "echoed"); (te.Fix == "") != theirs || !strings.HasSuffix(te.Advice, te.Fix) {
+				t.Errorf("to fix %q: %q", te.Advice, te.Fix)
+			}
 			for _, leak := range []string{testSecret, "Trace", "abc", "\n"} {
 				if strings.Contains(err.Error(), leak) {
 					t.Errorf("error %q holds %q", err, leak)
