@@ -51,7 +51,7 @@ func (w warner) warnings(ctx context.Context) ([]Warning, error) {
 		return nil, err
 	}
 	var all []Warning
-	if text := unexpectedZero(w.stream.Name, span{w.cp.StartTime, w.cp.Watermark}, ledger); text != "" {
+	if text := w.silence(ledger); text != "" {
 		all = append(all, Warning{WarningSilence, text})
 	}
 	text, err := w.emptyHour(ctx, w.store)
@@ -59,6 +59,16 @@ func (w warner) warnings(ctx context.Context) ([]Warning, error) {
 		all = append(all, Warning{WarningVolume, text})
 	}
 	return all, err
+}
+
+// silence says so where less has come than must have.
+func (w warner) silence(ledger []store.Coverage) string {
+	if h := w.stream.Hunt; h != nil && h.Mode != ModeEvents {
+		if text := emptyResult(w.stream.Name, ledger); text != "" {
+			return text
+		}
+	}
+	return unexpectedZero(w.stream.Name, span{w.cp.StartTime, w.cp.Watermark}, ledger)
 }
 
 // warning is what sync.runs keeps of a pass that has ended: what is unusual
@@ -111,6 +121,27 @@ func unexpectedZero(stream string, known span, ledger []store.Coverage) string {
 	}
 	return fmt.Sprintf("no %s in the last %s, where about %.0f would have been usual: %s",
 		recordsOf(stream), silence.Round(time.Minute), usual, silenceAdvice)
+}
+
+// emptyResult looks at a stream that is read whole, each time in one range of the
+// ledger: an empty result ends every row that there was. It is told at once, and
+// for as long as a silence is; a query that finds something now and then is not to
+// warn for ever of the last time that it did.
+func emptyResult(stream string, ledger []store.Coverage) string {
+	last := len(ledger) - 1
+	n := last
+	for n >= 0 && ledger[n].Rows == 0 {
+		n--
+	}
+	if n < 0 || n == last {
+		return "" // it never had a row, or has
+	}
+	had := ledger[n].To
+	if n < last-1 && ledger[last].To.Sub(had) > silenceAtAll {
+		return ""
+	}
+	return fmt.Sprintf("the result of %s is empty, and had rows as late as %s UTC, which have all ended: %s, or that the query still means what it did",
+		stream, had.UTC().Format("2006-01-02 15:04"), silenceAdvice)
 }
 
 // recordsOf names what a stream is made of.

@@ -41,3 +41,33 @@ func TestUnexpectedZero(t *testing.T) {
 		}
 	}
 }
+
+// A result that is empty is told while it is news, however the ledger was tidied;
+// a query that finds something now and then does not warn for ever.
+func TestEmptyResult(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, c := range []struct {
+		name  string
+		every time.Duration
+		rows  []int64 // of each result
+		want  bool
+	}{
+		{"none yet", day, nil, false},
+		{"never any", day, []int64{0, 0, 0}, false},
+		{"as ever", day, []int64{5, 5}, false},
+		{"empty now", day, []int64{5, 0}, true},
+		{"empty now, once a month", 30 * day, []int64{5, 0}, true},
+		{"empty still", day, []int64{5, 0, 0, 0}, true},
+		{"empty for long", day, []int64{0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0}, false},
+		{"back", day, []int64{5, 0, 1}, false},
+	} {
+		var ledger []store.Coverage
+		for i, rows := range c.rows {
+			at := fakeNow.Add(time.Duration(i) * c.every)
+			ledger = append(ledger, store.Coverage{From: at.Add(-c.every), To: at, Rows: rows, Verdict: store.Complete})
+		}
+		if got := emptyResult("hunting/x", ledger); (got != "") != c.want {
+			t.Errorf("%s: %q", c.name, got)
+		}
+	}
+}
