@@ -7,14 +7,14 @@ import (
 	"slices"
 )
 
-// rows yields the rows of the result as they are stored, by key and no key
-// twice. Entries with the same identity become what spec says: one row, or one
+// settled yields the rows of the result as they are stored, by key and no key
+// twice. Entries with the same identity become what the spec says: one row, or one
 // for each that was served.
-func (s *HuntSpec) rows(sorted iter.Seq2[huntEntry, error]) iter.Seq2[huntEntry, error] {
+func (r *HuntRows) settled(sorted iter.Seq2[huntEntry, error]) iter.Seq2[huntEntry, error] {
 	return func(yield func(huntEntry, error) bool) {
 		var group []huntEntry
 		flush := func() bool {
-			for _, e := range s.settle(group) {
+			for _, e := range r.settle(group) {
 				if !yield(e, nil) {
 					return false
 				}
@@ -37,7 +37,7 @@ func (s *HuntSpec) rows(sorted iter.Seq2[huntEntry, error]) iter.Seq2[huntEntry,
 }
 
 // settle gives the entries of one prefix, sorted, the keys they are stored under.
-func (s *HuntSpec) settle(group []huntEntry) []huntEntry {
+func (r *HuntRows) settle(group []huntEntry) []huntEntry {
 	if len(group) < 2 {
 		return group
 	}
@@ -47,10 +47,11 @@ func (s *HuntSpec) settle(group []huntEntry) []huntEntry {
 		for n < len(group) && group[n].key == group[0].key {
 			n++
 		}
-		if s.KeyOnly {
+		switch loose := r.shapes[group[0].shape].loose; {
+		case r.spec.KeyOnly && !loose:
 			out = append(out, latest(group[:n]))
-		} else {
-			out = append(out, s.apart(group[:n])...)
+		default:
+			out = append(out, apart(group[:n], r.spec.Occurrences || loose)...)
 		}
 		group = group[n:]
 	}
@@ -74,7 +75,7 @@ func latest(same []huntEntry) huntEntry {
 // were served in. A key says nothing of the contents around its own, but for the
 // plain one: where a lesser content is seen late it takes that, and the rows
 // stored under all other keys are still what belongs there.
-func (s *HuntSpec) apart(same []huntEntry) []huntEntry {
+func apart(same []huntEntry, occurrences bool) []huntEntry {
 	var out []huntEntry
 	plain, occurrence := same[0], uint64(0)
 	for i, e := range same {
@@ -84,7 +85,7 @@ func (s *HuntSpec) apart(same []huntEntry) []huntEntry {
 			occurrence = 1
 		}
 		switch {
-		case occurrence > 1 && !s.Occurrences:
+		case occurrence > 1 && !occurrences:
 			continue
 		case occurrence > 1 || e.hash != plain.hash:
 			e.key = e.key.derive(e.hash, occurrence)

@@ -145,3 +145,63 @@ func TestHuntKeyOnlyWithTime(t *testing.T) {
 	}
 	h.want(`SELECT value FROM hunting.device_events ORDER BY row_key`, "2", "1")
 }
+
+// A key that the answer has not all of tells too little: rows are kept apart by all
+// that they hold, each as often as it was served, and found again.
+func TestHuntKeyIsNotServed(t *testing.T) {
+	rows := []row{plainRow(1, "a", 1), plainRow(1, "a", 2), plainRow(1, "a", 2), plainRow(2, "a", 1), plainRow(2, "b", 1)}
+	for name, spec := range map[string]store.HuntSpec{
+		"Keyed":    {TimeColumn: "Timestamp", Key: []string{"Name", "ReportId"}, AutoMigrate: true},
+		"Newest":   {TimeColumn: "Timestamp", Key: []string{"Name", "ReportId"}, KeyOnly: true, AutoMigrate: true},
+		"Nothing":  {Key: []string{"ReportId"}, KeyOnly: true, AutoMigrate: true},
+		"Replaced": {Mode: store.HuntReplace, Key: []string{"Name", "ReportId"}, KeyOnly: true, AutoMigrate: true},
+		"Ranges":   {Mode: store.HuntSnapshot, Key: []string{"ReportId"}, KeyOnly: true, AutoMigrate: true},
+	} {
+		spec.Name = "DeviceEvents"
+		h := newHunter(t, spec)
+		for _, want := range []store.Counts{{Inserted: 5}, {Unchanged: 5}} {
+			if got := h.answer(plain, rows...); got != want {
+				t.Errorf("%s: %+v, want %+v", name, got, want)
+			}
+		}
+		h.want(`SELECT name, value, count(*) FROM hunting.device_events GROUP BY 1, 2 ORDER BY 1, 2`, "a 1 2", "a 2 2", "b 1 1")
+	}
+}
+
+// A key without a value says nothing: such rows are one where they are equal only,
+// within an answer and between answers. An empty text is a value beside others.
+func TestHuntKeyHasNoValue(t *testing.T) {
+	for name, spec := range map[string]store.HuntSpec{
+		"Newest":   {TimeColumn: "Timestamp", Key: []string{"Name", "Value"}, KeyOnly: true, AutoMigrate: true},
+		"Replaced": {Mode: store.HuntReplace, Key: []string{"Name", "Value"}, KeyOnly: true, AutoMigrate: true},
+		"Ranges":   {Mode: store.HuntSnapshot, Key: []string{"Name", "Value"}, KeyOnly: true, AutoMigrate: true},
+	} {
+		spec.Name = "DeviceEvents"
+		h := newHunter(t, spec)
+		cols := append(slices.Clone(plain), store.HuntColumn{Name: "More", Type: "String"})
+		at := func(r row, more string) row {
+			r["More"] = quoted(more)
+			return r
+		}
+		rows := []row{
+			at(row{"Name": `"a"`}, "1"), at(row{"Name": `"a"`}, "2"), at(row{"Name": `"a"`}, "2"),
+			at(row{"Name": `null`, "Value": "1"}, "3"), at(row{"Name": `null`, "Value": "1"}, "4"),
+			at(plainRow(1, "", 1), "5"), at(plainRow(1, "", 1), "6"),
+			at(plainRow(1, "a", 1), "7"), at(plainRow(1, "a", 1), "8"),
+		}
+		for _, want := range []store.Counts{{Inserted: 6}, {Unchanged: 6}} {
+			if got := h.answer(cols, rows...); got != want {
+				t.Errorf("%s: %+v, want %+v", name, got, want)
+			}
+		}
+		h.want(`SELECT string_agg(more, '' ORDER BY more) FROM hunting.device_events`, "123468")
+		if spec.Mode == store.HuntEvents || spec.Mode == "" {
+			h.answer(cols, at(row{"Name": `"a"`}, "9"))
+			h.want(`SELECT string_agg(more, '' ORDER BY more) FROM hunting.device_events`, "1234689")
+		}
+	}
+	h := newHunter(t, store.HuntSpec{Key: []string{"Name"}, KeyOnly: true, AutoMigrate: true})
+	if got, want := h.answer(plain, plainRow(1, "", 1), plainRow(1, "", 2)), (store.Counts{Inserted: 2}); got != want {
+		t.Errorf("all empty: %+v, want %+v", got, want)
+	}
+}

@@ -162,7 +162,7 @@ func (l *loader) load(ctx context.Context) error {
 func (l *loader) eachChunk(f func([]huntEntry) error) error {
 	var chunk []huntEntry
 	size := 0
-	for e, err := range l.rows.spec.rows(l.rows.index.sorted()) {
+	for e, err := range l.rows.settled(l.rows.index.sorted()) {
 		if err != nil {
 			return err
 		}

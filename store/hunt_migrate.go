@@ -176,7 +176,7 @@ func addedColumn(spec *HuntSpec, c tableColumn) SchemaChange {
 
 func leftOut(spec *HuntSpec, c HuntColumn) SchemaChange {
 	return SchemaChange{Object: "hunting." + spec.table(), Property: c.Name, Change: "new_property",
-		Detail: fmt.Sprintf("%s left out (on_new_column: ignore)", c.Type)}
+		Detail: fmt.Sprintf("%s kept in extra (on_new_column: ignore)", c.Type)}
 }
 
 func typeChanged(spec *HuntSpec, c tableColumn, served string) SchemaChange {

@@ -12,8 +12,11 @@ import (
 type huntShape struct {
 	columns []shapeColumn // in the order of the table's columns by name, whatever order they are served in
 	named   []string      // their names, for COPY
-	key     []int         // of columns: those of the identity
+	beyond  []shapeColumn // served columns that the table must not get: they go to extra
+	key     []int         // of columns, and behind them of beyond: those of the identity
 	whole   bool          // the identity is every value there is
+	loose   bool          // likewise, because a column of the key is not in the answer
+	strict  bool          // the key is all: a row that has not all of it stands for itself
 	time    int           // of columns: the time column; -1 for none
 	timed   bool          // the time is part of the identity
 	names   []shapeNaming // the columns that name entities
@@ -31,32 +34,69 @@ type shapeColumn struct {
 
 // newShape matches an answer with its table.
 func newShape(spec *HuntSpec, t *huntTable, served []HuntColumn) *huntShape {
-	s := &huntShape{time: -1, whole: len(spec.Key) == 0}
-	used := map[string]bool{}
-	for i, c := range t.match(served) {
-		name := served[i].Name
-		if c == nil || !c.made || used[c.name] || spec.drops(name) {
-			continue
-		}
-		used[c.name] = true
-		s.columns = append(s.columns, shapeColumn{name: c.name, served: c.served, kind: c.kind, position: i, private: spec.hashes(name), tag: tagOf(c.name)})
-	}
-	slices.SortFunc(s.columns, func(a, b shapeColumn) int { return strings.Compare(a.name, b.name) })
+	s := &huntShape{time: -1, whole: len(spec.Key) == 0, strict: spec.KeyOnly}
+	s.place(spec, t, served)
 	for i, c := range s.columns {
 		s.named = append(s.named, c.name)
 		if c.is(spec.TimeColumn) && !c.private {
 			s.time = i
 		}
-		if s.whole || containsFold(spec.Key, c.served) {
+	}
+	s.identity(spec)
+	s.nameColumns(spec)
+	return s
+}
+
+// place finds where the values of each served column go.
+func (s *huntShape) place(spec *HuntSpec, t *huntTable, served []HuntColumn) {
+	used := map[string]bool{}
+	for i, c := range t.match(served) {
+		name := served[i].Name
+		at := shapeColumn{served: name, position: i, private: spec.hashes(name)}
+		switch {
+		case spec.drops(name):
+		case (c == nil || !c.made) && !duplicate(served[:i], name):
+			at.name = columnName(name) // as it would be
+			at.tag = tagOf(at.name)
+			s.beyond = append(s.beyond, at)
+		case c != nil && c.made && !used[c.name]:
+			used[c.name] = true
+			at.name, at.served, at.kind, at.tag = c.name, c.served, c.kind, tagOf(c.name)
+			s.columns = append(s.columns, at)
+		}
+	}
+	slices.SortFunc(s.columns, func(a, b shapeColumn) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(s.beyond, func(a, b shapeColumn) int { return strings.Compare(a.served, b.served) })
+}
+
+// identity finds what tells rows apart. Where the answer lacks a column of the key,
+// the others tell too little: rows that differ are never to be taken for one.
+func (s *huntShape) identity(spec *HuntSpec) {
+	s.loose = slices.ContainsFunc(spec.Key, func(name string) bool { return !s.has(name) })
+	s.whole = s.whole || s.loose
+	for i := range len(s.columns) + len(s.beyond) {
+		if s.whole && i < len(s.columns) || !s.whole && containsFold(spec.Key, s.column(i).served) {
 			s.key = append(s.key, i)
 		}
 	}
+	slices.SortStableFunc(s.key, func(a, b int) int { return strings.Compare(s.column(a).name, s.column(b).name) })
 	s.timed = spec.timed()
 	if s.timed && s.time >= 0 && !slices.Contains(s.key, s.time) {
 		s.key = append(s.key, s.time)
 	}
-	s.nameColumns(spec)
-	return s
+}
+
+func (s *huntShape) has(name string) bool {
+	is := func(c shapeColumn) bool { return c.is(name) }
+	return slices.ContainsFunc(s.columns, is) || slices.ContainsFunc(s.beyond, is)
+}
+
+// column is the one whose value is the token i of a row.
+func (s *huntShape) column(i int) *shapeColumn {
+	if i < len(s.columns) {
+		return &s.columns[i]
+	}
+	return &s.beyond[i-len(s.columns)]
 }
 
 func (c *shapeColumn) is(served string) bool {
@@ -79,6 +119,9 @@ func tagOf(name string) [8]byte {
 
 // extraTag is the tag of the column of what has none.
 var extraTag = tagOf("extra")
+
+// aloneTag begins the identity of a row that its key does not identify.
+var aloneTag = tagOf("row_hash")
 
 // huntRow encodes one row after the other in the same memory.
 type huntRow struct {
@@ -109,13 +152,16 @@ func (r *huntRow) encode(spec *HuntSpec, shape *huntShape, values [][]byte, rest
 	}
 	r.identify(shape)
 	r.fields(spec, shape, values, rest)
+	if shape.strict && !shape.whole && r.unidentified(shape) {
+		r.standAlone(shape)
+	}
 }
 
 // read sets tokens. From here on nothing sees what is private.
 func (r *huntRow) read(spec *HuntSpec, shape *huntShape, values [][]byte) {
 	r.tokens, r.room = r.tokens[:0], r.room[:0]
-	for i := range shape.columns {
-		c := &shape.columns[i]
+	for i := range len(shape.columns) + len(shape.beyond) {
+		c := shape.column(i)
 		var t token
 		if c.position < len(values) {
 			t = tokenOf(values[c.position], &r.room)
@@ -137,10 +183,35 @@ func (r *huntRow) identify(shape *huntShape) {
 		if shape.whole && t.empty() {
 			continue
 		}
-		r.mixed = append(append(r.mixed, shape.columns[i].tag[:]...), t.kind)
+		r.mixed = append(append(r.mixed, shape.column(i).tag[:]...), t.kind)
 		r.mixed = binary.BigEndian.AppendUint64(r.mixed, uint64(len(t.text)))
 		r.mixed = append(r.mixed, t.text...)
 	}
+	r.setKey(shape)
+}
+
+// unidentified reports whether the key says nothing about the row: a value of it is
+// NULL, or all are empty. Nobody knows whether two such rows are one.
+func (r *huntRow) unidentified(shape *huntShape) bool {
+	empty := true
+	for _, i := range shape.key {
+		t := r.tokens[i]
+		if t.kind == isNull {
+			return true
+		}
+		empty = empty && t.empty()
+	}
+	return empty
+}
+
+// standAlone makes the row's content its key: only an equal row is the same.
+func (r *huntRow) standAlone(shape *huntShape) {
+	r.mixed = append(append(r.mixed[:0], aloneTag[:]...), r.hash[:]...)
+	r.setKey(shape)
+}
+
+// setKey makes a key of what is mixed.
+func (r *huntRow) setKey(shape *huntShape) {
 	r.digestMixed()
 	copy(r.key[:], r.sum)
 	if shape.timed {
@@ -182,6 +253,11 @@ func (r *huntRow) fields(spec *HuntSpec, shape *huntShape, values [][]byte, rest
 		}
 		r.mix(&c.tag, r.body[begin:])
 	}
+	for i := range shape.beyond {
+		if t := r.tokens[len(shape.columns)+i]; !t.empty() {
+			r.misfit(&shape.beyond[i], t, values)
+		}
+	}
 	r.rest(spec, rest)
 	begin := len(r.body)
 	if len(r.extra) == 1 {
@@ -212,7 +288,8 @@ func (r *huntRow) digestMixed() {
 	r.sum = r.digest.Sum(r.sum[:0])
 }
 
-// misfit puts a value that its column cannot hold into extra, as served.
+// misfit puts a value that its column cannot hold, or that has none, into extra,
+// as served.
 func (r *huntRow) misfit(c *shapeColumn, t token, values [][]byte) {
 	value := values[c.position]
 	if c.private {

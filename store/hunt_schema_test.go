@@ -2,7 +2,11 @@ package store_test
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -38,7 +42,7 @@ func TestHuntColumnNames(t *testing.T) {
 	h.want(`SELECT length(column_name) FROM sync.hunting_columns WHERE served_name LIKE 'VeryLong%' ORDER BY 1`, "63", "63")
 }
 
-// A column that comes is added, left out, or refused; each is recorded once.
+// A column that comes is added, kept in extra, or refused; each is recorded once.
 func TestHuntNewColumn(t *testing.T) {
 	more := append(slices.Clone(deviceColumns), store.HuntColumn{Name: "LogonID", Type: "Int64"})
 	wide := event(1, "1", "a.exe")
@@ -67,12 +71,13 @@ func TestHuntNewColumn(t *testing.T) {
 	})
 	t.Run("ignore", func(t *testing.T) {
 		h := start(t, "ignore")
-		if got, want := h.answer(more, wide), (store.Counts{Unchanged: 1}); got != want {
-			t.Errorf("%+v, want %+v", got, want)
+		for _, want := range []store.Counts{{Updated: 1}, {Unchanged: 1}} {
+			if got := h.answer(more, wide); got != want {
+				t.Errorf("%+v, want %+v", got, want)
+			}
 		}
-		h.answer(more, wide)
-		h.want(`SELECT extra IS NULL FROM hunting.device_events`, "true")
-		h.want(`SELECT property, change, detail FROM sync.schema_changes`, "LogonID new_property Int64 left out (on_new_column: ignore)")
+		h.want(`SELECT extra::text FROM hunting.device_events`, `{"LogonID": 7}`)
+		h.want(`SELECT property, change, detail FROM sync.schema_changes`, "LogonID new_property Int64 kept in extra (on_new_column: ignore)")
 	})
 	t.Run("fail", func(t *testing.T) {
 		h := start(t, "fail")
@@ -89,6 +94,39 @@ func TestHuntNewColumn(t *testing.T) {
 			t.Errorf("a column without a value changes rows: %+v, want %+v", got, want)
 		}
 	})
+}
+
+// What a table must not get a column for goes to extra; nothing private does, nor
+// what has no value, and a key may name it.
+func TestHuntIgnoredColumns(t *testing.T) {
+	spec := store.HuntSpec{TimeColumn: "Timestamp", Key: []string{"ReportId"}, KeyOnly: true, OnNewColumn: "ignore", AutoMigrate: true}
+	made := newHunter(t, spec)
+	made.answer(columns("Timestamp", "DateTime", "ReportId", "Int64"))
+	spec.Key = append(spec.Key, "Part")
+	spec.Drop, spec.Hash = []string{"sid"}, []string{"upn"}
+	h := hunterOn(made.worker, spec)
+	h.cp = made.cp
+	more := columns("Upn", "String", "Timestamp", "DateTime", "Sid", "String", "ReportId", "Int64", "Part", "Int64", "Note", "String", "Note", "String")
+	person := row{"Timestamp": `"2026-11-01T00:00:01Z"`, "ReportId": "1", "Part": "1", "Upn": `"p"`, "Sid": `"S-1"`, "Note": `""`}
+	second := maps.Clone(person)
+	second["Part"] = "2"
+	for _, want := range []store.Counts{{Inserted: 2}, {Unchanged: 2}} {
+		if got := h.answer(more, person, second); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+	mac := hmac.New(sha256.New, []byte(tenant))
+	mac.Write([]byte("p"))
+	digest := hex.EncodeToString(mac.Sum(nil))
+	h.want(`SELECT report_id, extra::text FROM hunting.device_events ORDER BY 2`, `1 {"Upn": "`+digest+`", "Part": 1}`, `1 {"Upn": "`+digest+`", "Part": 2}`)
+	// The key is the same once there is a column for it.
+	spec.OnNewColumn = "add"
+	wide := hunterOn(h.worker, spec)
+	wide.cp = h.cp
+	if got, want := wide.answer(more, person, second), (store.Counts{Updated: 2}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	h.want(`SELECT upn = '`+digest+`', part, extra FROM hunting.device_events ORDER BY part`, "true 1 <nil>", "true 2 <nil>")
 }
 
 // A name that differs from a column's in case only is another's where both are

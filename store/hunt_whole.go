@@ -37,7 +37,7 @@ type merger struct {
 
 // loadWhole makes the table's rows of the tenant those of the result.
 func (l *loader) loadWhole(ctx context.Context) error {
-	next, stop := iter.Pull2(l.rows.spec.rows(l.rows.index.sorted()))
+	next, stop := iter.Pull2(l.rows.settled(l.rows.index.sorted()))
 	defer stop()
 	m := &merger{next: next}
 	m.advance()

@@ -1,6 +1,7 @@
 package kql
 
 import (
+	_ "embed"
 	"slices"
 	"strings"
 )
@@ -25,6 +26,24 @@ func Lookup(name string) (Table, bool) {
 
 // Tables lists the known tables by name.
 func Tables() []Table { return slices.Clone(known) }
+
+// documented has the columns of each known table in a line: its name, a colon,
+// and theirs.
+//
+//go:embed columns.txt
+var documented string
+
+// Columns lists the columns that the documentation knows of a table, in its order;
+// none of a table that it does not know. The service may serve more, and to some
+// tenants fewer.
+func Columns(table string) []string {
+	_, line, found := strings.Cut("\n"+documented, "\n"+table+": ")
+	if !found {
+		return nil
+	}
+	line, _, _ = strings.Cut(line, "\n")
+	return strings.Fields(line)
+}
 
 type columns = []string
 

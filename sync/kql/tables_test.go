@@ -18,16 +18,23 @@ func TestTablesAreAsDocumented(t *testing.T) {
 		Time    string
 		Key     []string
 		Mutable any
+		Columns [][]string
 	}
 	if err := json.Unmarshal(sharedFile(t, "..", "reference", "hunting_tables.json"), &documented); err != nil {
 		t.Fatal(err)
 	}
 	var want []Table
+	documented["GraphApiAuditEvents"] = documented["GraphAPIAuditEvents"] // which is spelled in two ways
 	for name, d := range documented {
+		var columns []string
+		for _, c := range d.Columns {
+			columns = append(columns, c[0])
+		}
+		if diff := gocmp.Diff(columns, Columns(name)); diff != "" {
+			t.Errorf("the columns of %s are not as documented (-documented +ours):\n%s", name, diff)
+		}
 		want = append(want, Table{Name: name, Time: d.Time, Key: d.Key, Mutable: d.Mutable != nil, Snapshot: d.Kind == "snapshot" || d.Kind == "kb"})
 	}
-	audit := documented["GraphAPIAuditEvents"]
-	want = append(want, Table{Name: "GraphApiAuditEvents", Time: audit.Time, Key: audit.Key})
 	slices.SortFunc(want, func(a, b Table) int { return cmp.Compare(a.Name, b.Name) })
 	if diff := gocmp.Diff(want, Tables()); diff != "" {
 		t.Errorf("the tables are not as documented (-documented +ours):\n%s", diff)
@@ -48,6 +55,11 @@ func TestTablesHoldTogether(t *testing.T) {
 			timeless++
 			if !table.Snapshot {
 				t.Errorf("%s has no time and is not a snapshot: it could not be read at all", table.Name)
+			}
+		}
+		for _, c := range append(slices.Clone(table.Key), table.Time) {
+			if c != "" && !slices.Contains(Columns(table.Name), c) {
+				t.Errorf("%s has no column %s", table.Name, c)
 			}
 		}
 		if !plain(table.Name) || table.Time != "" && !plain(table.Time) {
@@ -79,6 +91,9 @@ func TestLookup(t *testing.T) {
 	for _, name := range []string{"", "deviceprocessevents", "DeviceProcessEvent", "DeviceProcessEventsX", "GRAPHAPIAuditEvents"} {
 		if table, ok := Lookup(name); ok {
 			t.Errorf("Lookup(%q) found %s", name, table.Name)
+		}
+		if all := Columns(name); all != nil {
+			t.Errorf("Columns(%q) found %q", name, all)
 		}
 	}
 }
