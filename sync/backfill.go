@@ -276,6 +276,7 @@ func (f *filler) run(ctx context.Context, p reading) error {
 func (h *hunting) another(s *store.Store) *hunting {
 	b := *h
 	b.meter, b.calls, b.tally = new(defender.Meter), 0, tally{}
+	b.notes = nil
 	b.rows, b.times = s.NewHuntRows(h.hunt.spec(h.cp.TenantID)), timeSample{column: h.times.column}
 	return &b
 }
@@ -340,6 +341,7 @@ func (f *filler) count(r *Result) {
 		r.Unchanged += c.tally.Unchanged
 		r.Calls += c.meter.Calls.Load()
 		r.Throttled += time.Duration(c.meter.Throttled.Load())
+		r.note(c.notes)
 	}
 }
 

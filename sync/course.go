@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"defendersync/store"
@@ -43,6 +44,7 @@ type course struct {
 	calls    int64 // of the meter, already counted in a coverage row
 	flaws    int   // ranges recorded that are not complete
 	tally    tally
+	notes    []string // what a person should know of the answers
 	progress func(Progress)
 }
 
@@ -162,6 +164,13 @@ func (p *course) count(counts store.Counts) {
 	p.tally.Inserted += counts.Inserted
 	p.tally.Updated += counts.Updated
 	p.tally.Unchanged += counts.Unchanged
+}
+
+// note keeps a sentence for the record of the run.
+func (p *course) note(text string) {
+	if !slices.Contains(p.notes, text) {
+		p.notes = append(p.notes, text)
+	}
 }
 
 // commit stores c with the checkpoint as it now stands, to which mark adds

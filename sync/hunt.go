@@ -101,6 +101,7 @@ func (h *Hunt) resolveTable() error {
 		h.Key = known.Key
 	}
 	h.mutable = known.Mutable
+	h.Drop = spelled(h.Drop, kql.Columns(h.Table))
 	if h.Mode == "" {
 		if h.Mode = ModeEvents; h.TimeColumn == "" {
 			h.Mode = ModeSnapshot
@@ -116,6 +117,28 @@ func (h *Hunt) resolveTable() error {
 		return errors.New("window, row_local and lookback are for queries, not for a whole table")
 	}
 	return nil
+}
+
+// spelled puts the documented spelling in the place of names in other capitals: the
+// service, which is asked to leave the columns out, tells them apart.
+func spelled(names, documented []string) []string {
+	var all []string
+	for _, name := range names {
+		if slices.Contains(documented, name) {
+			all = append(all, name)
+			continue
+		}
+		before := len(all)
+		for _, c := range documented {
+			if strings.EqualFold(c, name) {
+				all = append(all, c)
+			}
+		}
+		if len(all) == before {
+			all = append(all, name)
+		}
+	}
+	return all
 }
 
 func (h *Hunt) resolveQuery() error {

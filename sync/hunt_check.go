@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"defendersync/store"
@@ -64,9 +63,6 @@ func (w *Worker) check(ctx context.Context, t *tenantState, s Stream) QueryCheck
 
 // problems says what the configuration names and the answer does not have.
 func (h *Hunt) problems(columns []store.HuntColumn) []string {
-	has := func(name string) bool {
-		return slices.ContainsFunc(columns, func(c store.HuntColumn) bool { return c.Name == name })
-	}
 	var all []string
 	for _, of := range []struct {
 		setting string
@@ -74,7 +70,7 @@ func (h *Hunt) problems(columns []store.HuntColumn) []string {
 	}{{"key", h.Key}, {"columns.drop", h.Drop}, {"columns.hash", h.Hash}, {"time_column", []string{h.TimeColumn}}} {
 		for _, name := range of.names {
 			dropped := of.setting == "columns.drop" && h.Table != "" // and so not in the answer
-			if name != "" && !has(name) && !dropped {
+			if name != "" && !served(columns, name) && !dropped {
 				all = append(all, fmt.Sprintf("%s names %s, which the answer does not have", of.setting, name))
 			}
 		}

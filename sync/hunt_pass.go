@@ -292,7 +292,7 @@ func (h *hunting) hear(ctx context.Context, text string, w span) (*huntAnswer, e
 	if h.wary > 0 {
 		r.Attempts = 1 // what makes an answer fail is near
 	}
-	a, err := h.request(ctx, r, &rowSink{ctx: ctx, rows: h.rows, times: &h.times})
+	a, err := h.request(ctx, r, &rowSink{ctx: ctx, hunt: h.hunt, rows: h.rows, times: &h.times, note: h.note})
 	if err != nil {
 		return nil, err
 	}

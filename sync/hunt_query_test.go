@@ -331,7 +331,7 @@ func TestNewColumns(t *testing.T) {
 func TestPrivateColumns(t *testing.T) {
 	eachDialect(t, func(t *testing.T, d defender.Dialect) {
 		r := newHuntRig(t, huntOptions{rigOptions: rigOptions{dialect: d}, tables: manyProcesses(30),
-			hunts: []defsync.Hunt{{Name: processTable.Name, Table: processTable.Name, Drop: []string{"ProcessCommandLine"}, Hash: []string{"DeviceName"}}}})
+			hunts: []defsync.Hunt{{Name: processTable.Name, Table: processTable.Name, Drop: []string{"processcommandline"}, Hash: []string{"devicename"}}}})
 		r.sync(t)
 		for _, q := range r.huntCalls(0) {
 			if fetches := !strings.Contains(q.Query, "summarize"); fetches && !strings.HasSuffix(q.Query, "| project-away ProcessCommandLine") {

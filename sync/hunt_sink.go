@@ -16,8 +16,10 @@ import (
 // rowSink hands an answer over to the store row by row, as it is decoded.
 type rowSink struct {
 	ctx    context.Context // of the call that the rows come from
+	hunt   *Hunt
 	rows   *store.HuntRows
-	times  *timeSample // may be nil
+	times  *timeSample  // may be nil
+	note   func(string) // takes what a person should know
 	values [][]byte
 	rest   []store.HuntExtra
 }
@@ -70,6 +72,12 @@ func (s *rowSink) Begin(columns []defender.HuntColumn) error {
 	as := make([]store.HuntColumn, len(columns))
 	for i, c := range columns {
 		as[i] = store.HuntColumn(c)
+	}
+	if err := s.hunt.fits(as); err != nil {
+		return err
+	}
+	if lost := s.hunt.lacking(as); len(lost) > 0 {
+		s.note(lostKeyNote(HuntingStream(s.hunt.Name), lost))
 	}
 	s.values = make([][]byte, len(columns))
 	if s.times != nil {

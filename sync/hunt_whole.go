@@ -261,7 +261,7 @@ func (h *whole) askBare(ctx context.Context, rejected error) (served time.Time, 
 // ask sends one query whose rows follow those that were kept, and says whether
 // the answer may have been cut off. One that is too large counts as such.
 func (h *whole) ask(ctx context.Context, text string) (served time.Time, full bool, err error) {
-	a, err := h.request(ctx, text, &rowSink{ctx: ctx, rows: h.rows})
+	a, err := h.request(ctx, text, &rowSink{ctx: ctx, hunt: h.hunt, rows: h.rows, note: h.note})
 	var over *defender.OversizeError
 	switch {
 	case errors.As(err, &over) && !over.Timeout:

@@ -262,6 +262,10 @@ func (s *StreamStatus) standing() []Warning {
 	}
 	if r := s.LastRun; r != nil && r.Warning != "" && (r.Command == "backfill" || r.Command == "reconcile") {
 		all = append(all, Warning{WarningRun, "the last " + r.Command + " says: " + r.Warning})
+	} else if r != nil {
+		for _, text := range standingNotes(r.Warning) {
+			all = append(all, Warning{WarningRun, text})
+		}
 	}
 	return all
 }

@@ -87,8 +87,11 @@ func (p *course) warning(ctx context.Context, s *store.Store, before time.Time) 
 		texts = append(texts, fmt.Sprintf("no pass had ended since %s UTC, though the schedule asks for one %s",
 			before.UTC().Format("2006-01-02 15:04"), p.stream.Schedule))
 	}
-	return strings.Join(texts, "; "), err
+	return strings.Join(texts, noteEnd), err
 }
+
+// noteEnd is between the sentences of a run's warning.
+const noteEnd = "; "
 
 // From when on a silence is worth a word: so long, and where so many records
 // would have been usual.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -375,6 +376,20 @@ func (w *Worker) logOf(e errand) *slog.Logger {
 func (r *Result) count(p *course) {
 	r.Read, r.Counts, r.Calls = p.tally.read, p.tally.Counts, p.meter.Calls.Load()
 	r.Throttled = time.Duration(p.meter.Throttled.Load())
+	r.note(p.notes)
+}
+
+// note adds what is not in the warning yet.
+func (r *Result) note(texts []string) {
+	for _, text := range texts {
+		if strings.Contains(r.Warning, text) {
+			continue
+		}
+		if r.Warning != "" {
+			r.Warning += noteEnd
+		}
+		r.Warning += text
+	}
 }
 
 // errand is what one pass is made for.

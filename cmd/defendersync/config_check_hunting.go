@@ -107,6 +107,7 @@ func (h *huntCheck) check(c *config) {
 		return
 	}
 	h.columns()
+	h.spelling()
 	h.entities()
 	h.meaning()
 	if h.Table != "" {
@@ -154,6 +155,35 @@ func (h *huntCheck) columns() {
 			h.fail(at, "%s is the time of the rows, which cannot be hashed", c)
 		case c.in(texts(h.Columns.Drop)...):
 			h.fail(at, "%s is dropped, too; take it from one of the two", c)
+		}
+	}
+}
+
+// spelling reports a name that is hardly a column of a documented table: as a
+// mistake where it is nearly that of one. Any other is allowed, or nobody could
+// hide a column that is new; the stream fails where the service has none of it.
+func (h *huntCheck) spelling() {
+	spelled := make(map[string]string)
+	var lower []string
+	for _, c := range kql.Columns(string(h.Table)) {
+		l := strings.ToLower(c)
+		spelled[l], lower = c, append(lower, l)
+	}
+	if len(lower) == 0 {
+		return
+	}
+	for _, s := range []struct {
+		key   string
+		names []columnName
+	}{{"key", h.Key}, {"columns.drop", h.Columns.Drop}, {"columns.hash", h.Columns.Hash}} {
+		for i, c := range s.names {
+			switch near := closest(string(c), lower); {
+			case c.in(lower...):
+			case near != "":
+				h.fail(fmt.Sprintf("%s[%d]", s.key, i), "%s has no column %s; did you mean %s?", h.Table, c, spelled[near])
+			default:
+				h.advise("%s names %s, which is not documented of %s: the stream fails if the service has no such column", s.key, c, h.Table)
+			}
 		}
 	}
 }
@@ -261,7 +291,8 @@ func (h *huntCheck) known() {
 	}
 }
 
-// closest is nearest with little patience: table names are long and alike.
+// closest is nearest with little patience: names of tables and columns are long and
+// alike.
 func closest(word string, known []string) string {
 	near := nearest(word, known)
 	if distance(strings.ToLower(word), near) > 2 {
