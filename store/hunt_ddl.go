@@ -8,13 +8,6 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// HuntDDL returns the statements that would make the table for an answer with
-// these columns.
-func HuntDDL(spec HuntSpec, columns []HuntColumn) string {
-	t := &huntTable{name: spec.table()}
-	return t.create(&spec, t.missing(&spec, columns)).up
-}
-
 // migration is one generated migration before it has a number.
 type migration struct{ name, up, down string }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -354,21 +355,95 @@ func TestHuntTwoTenants(t *testing.T) {
 	w.want(`SELECT count(*) FROM sync.hunting_migrations`, "1")
 }
 
-// What query --check prints is what is made.
-func TestHuntDDL(t *testing.T) {
+// What query --check prints is what is made, of a table and of what it lacks.
+func TestHuntPlan(t *testing.T) {
 	for _, mode := range []store.HuntMode{store.HuntEvents, store.HuntReplace, store.HuntSnapshot} {
 		spec := device
-		spec.Name, spec.Mode = "DeviceEvents", mode
-		byHand := newWorker(t)
-		if _, err := byHand.Pool().Exec(t.Context(), store.HuntDDL(spec, deviceColumns)); err != nil {
-			t.Fatal(err)
-		}
-		made := newHunter(t, spec)
-		made.answer(deviceColumns)
-		const describe = `SELECT attname, format_type(atttypid, atttypmod), attnotnull, col_description(attrelid, attnum), (SELECT count(*) FROM pg_index WHERE indrelid = attrelid)
-			FROM pg_attribute WHERE attrelid = 'hunting.device_events'::regclass AND attnum > 0 ORDER BY attnum`
-		if diff := cmp.Diff(byHand.query(describe), made.query(describe)); diff != "" {
-			t.Errorf("%s (-printed +made):\n%s", mode, diff)
+		spec.TenantID, spec.Name, spec.Mode = tenant, "DeviceEvents", mode
+		more := append(slices.Clone(deviceColumns), columns("LogonID", "Int64", "Note", "String")...)
+		byHand, made := newWorker(t), newHunter(t, spec)
+		for _, cols := range [][]store.HuntColumn{deviceColumns, more} {
+			plan := planned(t, made.Store, spec, cols)
+			made.answer(cols)
+			if _, err := byHand.Pool().Exec(t.Context(), plan.SQL); err != nil {
+				t.Fatal(err)
+			}
+			const describe = `SELECT attname, format_type(atttypid, atttypmod), attnotnull, col_description(attrelid, attnum), (SELECT count(*) FROM pg_index WHERE indrelid = attrelid)
+				FROM pg_attribute WHERE attrelid = 'hunting.device_events'::regclass AND attnum > 0 ORDER BY attnum`
+			if diff := cmp.Diff(byHand.query(describe), made.query(describe)); diff != "" {
+				t.Errorf("%s (-printed +made):\n%s", mode, diff)
+			}
+			if plan = planned(t, made.Store, spec, cols); !plan.Exists || plan.SQL != "" || plan.Refused != nil {
+				t.Errorf("%s: a table that is as it should be: %+v", mode, plan)
+			}
 		}
 	}
+}
+
+func planned(t *testing.T, s *store.Store, spec store.HuntSpec, cols []store.HuntColumn) store.HuntPlan {
+	t.Helper()
+	plan, err := s.PlanHunt(t.Context(), spec, cols)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
+// A plan knows the table that is there: its columns are what they are, and one that
+// it lacks is added, kept in extra or refused.
+func TestHuntPlanOfATable(t *testing.T) {
+	h := newHunter(t, device)
+	h.answer(deviceColumns, event(1, "1", "a"))
+	other := columns("ReportId", "String", "FileName", "Int64", "Sid", "String", "New", "Int64")
+	for mode, want := range map[string]struct {
+		sql, refused string
+		column       string
+	}{
+		"add":    {"ALTER TABLE \"hunting\".\"device_events\"\n    ADD COLUMN \"new\" bigint;", "", "new bigint"},
+		"ignore": {"", "", " "},
+		"fail":   {"", "hunting.device_events has no column for New", " "},
+	} {
+		spec := h.spec
+		spec.OnNewColumn, spec.Drop, spec.Hash = mode, []string{"sid"}, []string{"filename"}
+		plan := planned(t, h.Store, spec, other)
+		if !strings.HasPrefix(plan.SQL, want.sql) || (want.sql == "") != (plan.SQL == "") {
+			t.Errorf("%s: prints %s", mode, plan.SQL)
+		}
+		if want.refused == "" && plan.Refused != nil || want.refused != "" && (plan.Refused == nil || !strings.HasPrefix(plan.Refused.Error(), want.refused)) {
+			t.Errorf("%s: refuses by %v", mode, plan.Refused)
+		}
+		var got []string
+		for _, c := range plan.Columns {
+			got = append(got, fmt.Sprintf("%s: %s %s fits=%v dropped=%v hashed=%v", c.Name, c.Column, c.Kind, c.Fits, c.Dropped, c.Hashed))
+		}
+		fits := mode == "add"
+		all := []string{"ReportId: report_id bigint fits=false dropped=false hashed=false", "FileName: file_name text fits=true dropped=false hashed=true",
+			"Sid:   fits=false dropped=true hashed=false", fmt.Sprintf("New: %s fits=%v dropped=false hashed=false", want.column, fits)}
+		if diff := cmp.Diff(all, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", mode, diff)
+		}
+	}
+	ranges := h.spec
+	ranges.Mode = store.HuntSnapshot
+	if plan := planned(t, h.Store, ranges, deviceColumns); plan.Refused == nil || plan.SQL != "" {
+		t.Errorf("a table of another mode: %+v", plan)
+	}
+	h.want(`SELECT count(*) FROM sync.hunting_migrations`, "1")
+}
+
+// What is pending is part of the plan, and nothing else becomes so.
+func TestHuntPlanOfPendingColumns(t *testing.T) {
+	spec := device
+	spec.AutoMigrate = false
+	h := newHunter(t, spec)
+	if err := h.rows.Begin(t.Context(), deviceColumns); err == nil {
+		t.Fatal("no error")
+	}
+	plan := planned(t, h.Store, h.spec, append(slices.Clone(deviceColumns), columns("New", "Int64")...))
+	for _, column := range []string{`"new" bigint`, `"report_id" bigint`} {
+		if plan.Exists || strings.Count(plan.SQL, column) != 1 {
+			t.Errorf("prints %s", plan.SQL)
+		}
+	}
+	h.want(`SELECT count(*) FROM sync.hunting_migrations`, "1")
 }

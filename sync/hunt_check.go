@@ -15,14 +15,13 @@ import (
 // QueryCheck is what one tenant's service says of a hunting stream.
 type QueryCheck struct {
 	Tenant, Stream string
-	Columns        []store.HuntColumn // as served
-	DDL            string             // the table that they would fill
-	Problems       []string           // what in the configuration does not fit them
-	Err            error              // why the service would not answer
+	Plan           store.HuntPlan // what the answer would come to in the table
+	Problems       []string       // what in the configuration does not fit it
+	Err            error          // why the service, or the database, would not answer
 }
 
 // CheckQuery asks for the response schema of a hunting stream, over one minute,
-// and compares the stream's configuration with it. It stores nothing.
+// and compares the stream's configuration and its table with it. It stores nothing.
 func (w *Worker) CheckQuery(ctx context.Context, tenant, stream string) []QueryCheck {
 	var all []QueryCheck
 	w.each(tenant, []string{stream}, func(t *tenantState, s Stream) {
@@ -53,11 +52,15 @@ func (w *Worker) check(ctx context.Context, t *tenantState, s Stream) QueryCheck
 		c.Err = explainHunt(s.Hunt, err)
 		return c
 	}
+	var columns []store.HuntColumn
 	for _, col := range a.Columns {
-		c.Columns = append(c.Columns, store.HuntColumn(col))
+		columns = append(columns, store.HuntColumn(col))
 	}
-	c.Problems = s.Hunt.problems(c.Columns)
-	c.DDL = store.HuntDDL(s.Hunt.spec(t.ID), c.Columns)
+	c.Problems = s.Hunt.problems(columns)
+	c.Plan, c.Err = w.cfg.Store.PlanHunt(ctx, s.Hunt.spec(t.ID), columns)
+	if c.Plan.Refused != nil {
+		c.Problems = append(c.Problems, c.Plan.Refused.Error())
+	}
 	return c
 }
 

@@ -169,7 +169,9 @@ func TestOutcomeOfComparisons(t *testing.T) {
 }
 
 func TestOutcomeOfChecks(t *testing.T) {
-	fine := defsync.QueryCheck{Tenant: "a", Stream: "hunting/x", Columns: []store.HuntColumn{{Name: "T", Type: "DateTime"}}, DDL: "CREATE TABLE x ();\n"}
+	fine := defsync.QueryCheck{Tenant: "a", Stream: "hunting/x", Plan: store.HuntPlan{SQL: "CREATE TABLE x ();\n", Columns: []store.HuntPlacement{
+		{HuntColumn: store.HuntColumn{Name: "T", Type: "DateTime"}, Column: "t", Kind: "text", Hashed: true},
+		{HuntColumn: store.HuntColumn{Name: "Sid", Type: "String"}, Dropped: true}, {HuntColumn: store.HuntColumn{Name: "New", Type: "String"}}}}}
 	wrong := defsync.QueryCheck{Tenant: "a", Stream: "hunting/x", Problems: []string{"key names K", "hash names H"}}
 	refused := defsync.QueryCheck{Tenant: "b", Stream: "hunting/x", Err: &defender.QueryError{Message: "A recognition error occurred."}}
 	for _, c := range []struct {
@@ -188,7 +190,9 @@ func TestOutcomeOfChecks(t *testing.T) {
 		}
 	}
 	var b strings.Builder
-	const want = "-- hunting/x of a answers with 1 column\n-- COLUMN  TYPE\n-- T       DateTime\n\nCREATE TABLE x ();\n"
+	const want = "-- hunting/x of a answers with 3 columns\n-- COLUMN  TYPE      GOES TO\n" +
+		"-- T       DateTime  t text, hashed, or extra where a value does not fit\n-- Sid     String    nowhere: columns.drop\n" +
+		"-- New     String    extra: on_new_column is ignore\n\nCREATE TABLE x ();\n"
 	if err := printCheck(&b, fine); err != nil || b.String() != want {
 		t.Errorf("%q, %v", b.String(), err)
 	}

@@ -19,7 +19,7 @@ func (a *app) queryCommand() *cobra.Command {
 	var tenant string
 	cmd := &cobra.Command{
 		Use:   "query NAME --check",
-		Short: "Check a hunting stream against what the service answers, and print its table",
+		Short: "Check a hunting stream against what the service answers, and print what that makes of its table",
 		Args:  oneHunt,
 		PreRunE: func(*cobra.Command, []string) error {
 			if !check {
@@ -109,16 +109,42 @@ func printCheck(w io.Writer, q defsync.QueryCheck) error {
 		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "-- %s of %s answers with %s\n", q.Stream, q.Tenant, counted(len(q.Columns), "column"))
-	fmt.Fprintln(t, "-- COLUMN\tTYPE")
-	for _, c := range q.Columns {
-		fmt.Fprintf(t, "-- %s\t%s\n", c.Name, c.Type)
+	fmt.Fprintf(t, "-- %s of %s answers with %s\n", q.Stream, q.Tenant, counted(len(q.Plan.Columns), "column"))
+	fmt.Fprintln(t, "-- COLUMN\tTYPE\tGOES TO")
+	for i, c := range q.Plan.Columns {
+		fmt.Fprintf(t, "-- %s\t%s\t%s\n", c.Name, c.Type, goesTo(q, i))
 	}
-	fmt.Fprintf(t, "\n%s\n", strings.TrimSpace(q.DDL))
+	switch p := q.Plan; {
+	case p.SQL != "":
+		fmt.Fprintf(t, "\n%s\n", strings.TrimSpace(p.SQL))
+	case p.Refused == nil:
+		fmt.Fprint(t, "\n-- the table is there, and stays as it is\n")
+	}
 	for _, p := range q.Problems {
 		fmt.Fprintf(t, "\n-- problem: %s\n", p)
 	}
 	return t.Flush()
+}
+
+// goesTo says where the values of a column of the answer are stored.
+func goesTo(q defsync.QueryCheck, column int) string {
+	c := q.Plan.Columns[column]
+	switch {
+	case c.Dropped:
+		return "nowhere: columns.drop"
+	case c.Column == "" && q.Plan.Refused != nil:
+		return "nowhere: see below"
+	case c.Column == "":
+		return "extra: on_new_column is ignore"
+	}
+	to := c.Column + " " + c.Kind
+	if c.Hashed {
+		to += ", hashed"
+	}
+	if !c.Fits {
+		to += ", or extra where a value does not fit"
+	}
+	return to
 }
 
 // checked is the exit of these checks: a problem is one of the configuration.

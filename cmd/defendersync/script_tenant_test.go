@@ -44,7 +44,7 @@ streams:
     - {table: AlertEvidence, start: "${EVIDENCE:-30d}", enabled: "${HUNTING:-false}"}
     - {table: DeviceTvmSoftwareVulnerabilities, schedule: "@daily", enabled: "${HUNTING:-false}"}
     - {name: encoded_powershell, query: "${QUERY:-DeviceProcessEvents | where ProcessCommandLine contains '-enc'}", mode: "${MODE:-events}",
-       time_column: Timestamp, key: [DeviceId, Timestamp, "${KEY:-ReportId}"], start: 30d, enabled: "${HUNTING:-false}"}
+       time_column: Timestamp, key: [DeviceId, Timestamp, "${KEY:-ReportId}"], on_new_column: "${NEW:-add}", start: 30d, enabled: "${HUNTING:-false}"}
 `
 
 // stage is what one script has set up around the command.
