@@ -32,7 +32,7 @@ type HuntSpec struct {
 	// numbered; without it one of them is kept.
 	Occurrences bool
 
-	Drop, Hash  []string // columns left out; columns replaced by a keyed digest
+	Drop, Hash  []string // columns left out; columns replaced by a pseudonym
 	Entities    []string // columns whose values become sightings, of HuntEntityColumns; nil: all of those
 	OnNewColumn string   // "add" (also ""), "ignore" or "fail"
 	AutoMigrate bool     // make and widen the table; else ask for it by [*SchemaPendingError]

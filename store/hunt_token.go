@@ -134,8 +134,10 @@ func hexRune(raw []byte) (rune, bool) {
 	return rune(b[0])<<8 | rune(b[1]), true
 }
 
-// pseudonym replaces a value by its keyed digest. An empty one stays: that
-// something is missing is nobody's secret.
+// pseudonym replaces a value by a digest that joins the tables of a tenant, and not
+// those of two. The key is the tenant's id, which is in every row: whoever knows
+// the names can work out whose it is. Another key would part what is stored from
+// what comes. An empty value stays: that something is missing is nobody's secret.
 func pseudonym(tenantID string, t token) token {
 	if t.empty() {
 		return t

@@ -56,7 +56,7 @@ type Hunt struct {
 	Mode        Mode
 	TimeColumn  string        // "" until resolved, or where there is none
 	Key         []string      // columns; nil until resolved, or for the whole row
-	Drop, Hash  []string      // columns left out, and columns kept as a keyed hash
+	Drop, Hash  []string      // columns left out, and columns kept as a pseudonym
 	OnNewColumn string        // "add" (or ""), "ignore", "fail"
 	Entities    []string      // columns whose values become sightings; nil: all of HuntEntityColumns, empty: none
 	Lookback    time.Duration // of a query in mode replace or snapshot

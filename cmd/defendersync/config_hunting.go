@@ -35,7 +35,7 @@ type huntingConfig struct {
 	advice []string      // what about the entry is allowed and hardly meant
 }
 
-// columnsRules say what is left out of a table, for privacy.
+// columnsRules say what is left out of a table, and what a pseudonym stands for.
 type columnsRules struct {
 	Drop []columnName `yaml:"drop"`
 	Hash []columnName `yaml:"hash"`

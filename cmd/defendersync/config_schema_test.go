@@ -164,3 +164,27 @@ func TestSchemaKnowsTheColumnsOfEntities(t *testing.T) {
 	}
 	parseText(t, right)
 }
+
+// The key of columns.hash is in every row: nobody is to take it for more than a
+// pseudonym, wherever it is offered.
+func TestHashIsCalledAPseudonym(t *testing.T) {
+	shipped, err := os.ReadFile("../../config.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	roles, err := os.ReadFile("../../docs/roles.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"config.yaml": string(shipped), "config.schema.json": string(configSchema), "roles.md": string(roles)} {
+		text = strings.Join(strings.Fields(strings.ReplaceAll(text, "#", "")), " ")
+		for _, want := range []string{"a pseudonym", "who knows the names can", "work out whose it is", "belongs in"} {
+			if !strings.Contains(strings.ReplaceAll(text, "whoever knows", "who knows"), want) {
+				t.Errorf("%s does not say %q", name, want)
+			}
+		}
+		if strings.Contains(text, "keyed hash") {
+			t.Errorf("%s promises a keyed hash", name)
+		}
+	}
+}
