@@ -22,8 +22,8 @@ type tableColumn struct {
 type huntTable struct {
 	name    string // without its schema
 	made    bool   // it exists
-	ranges  bool   // it was made for validity ranges
-	pending bool   // a migration of it is not applied yet
+	ranges  bool   // it was made for validity ranges, or is to be
+	pending bool   // the migration that makes it is not applied yet
 	columns []tableColumn
 }
 
@@ -35,16 +35,21 @@ type querier interface {
 
 // loadHuntTable reads what is known of a table.
 func loadHuntTable(ctx context.Context, q querier, name string) (*huntTable, error) {
-	// A third column of the primary key, valid_from, tells the tables with ranges.
+	// A third column of the primary key, valid_from, tells the tables with ranges;
+	// and a view, the migration that would make one. A migration that widens is
+	// named otherwise.
 	const state = `
-		SELECT i.indrelid IS NOT NULL, coalesce(i.indnkeyatts = 3, false), EXISTS (
-			SELECT
-			FROM sync.hunting_migrations AS m
-			WHERE m.table_name = $1
-				AND NOT EXISTS (SELECT FROM sync.goose_hunting_version AS v WHERE v.version_id = m.version AND v.is_applied)
-		)
+		SELECT i.indrelid IS NOT NULL, coalesce(i.indnkeyatts = 3, m.ranges, false), m.ranges IS NOT NULL
 		FROM (SELECT) AS one
-		LEFT JOIN pg_index AS i ON i.indrelid = to_regclass(format('hunting.%I', $1::text)) AND i.indisprimary`
+		LEFT JOIN pg_index AS i ON i.indrelid = to_regclass(format('hunting.%I', $1::text)) AND i.indisprimary
+		LEFT JOIN LATERAL (
+			SELECT starts_with(m.down_sql, 'DROP VIEW') AS ranges
+			FROM sync.hunting_migrations AS m
+			WHERE m.table_name = $1 AND m.name = lpad(m.version::text, 5, '0') || '_' || $1 || '.sql'
+				AND NOT EXISTS (SELECT FROM sync.goose_hunting_version AS v WHERE v.version_id = m.version AND v.is_applied)
+			ORDER BY m.version DESC
+			LIMIT 1
+		) AS m ON true`
 	const columns = `
 		SELECT c.column_name, c.served_name, c.served_type, c.type,
 			EXISTS (SELECT FROM sync.goose_hunting_version AS v WHERE v.version_id = c.version AND v.is_applied)

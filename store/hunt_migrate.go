@@ -106,27 +106,41 @@ func (s *Store) schemaPending(ctx context.Context, spec *HuntSpec) error {
 }
 
 // recordMigration writes down what the table lacks, unless that is done.
-// Workers pass one by one, and each sees what the one before wrote down.
+// Workers pass one by one, and each sees what the one before wrote down, and
+// what is being applied. What was to make a table that there is not, for another
+// mode or before it was dropped by hand, is of no use any more.
 func (s *Store) recordMigration(ctx context.Context, spec *HuntSpec, served []HuntColumn) error {
 	const lock = `LOCK TABLE sync.hunting_migrations IN SHARE ROW EXCLUSIVE MODE`
+	const hold = `SELECT FROM sync.hunting_migrations WHERE table_name = $1 FOR UPDATE`
 	return s.inTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, lock); err != nil {
+		b := &pgx.Batch{}
+		b.Queue(lock)
+		b.Queue(hold, spec.table())
+		if err := tx.SendBatch(ctx, b).Close(); err != nil {
 			return err
 		}
 		t, err := loadHuntTable(ctx, tx, spec.table())
 		if err != nil {
 			return err
 		}
-		create := !t.made && !t.pending
+		create := !t.made && (!t.pending || t.ranges != (spec.Mode == HuntSnapshot))
+		if create {
+			t.columns = nil
+		}
 		missing := t.missing(spec, served)
 		if !create && len(missing) == 0 {
 			return nil
 		}
-		b := &pgx.Batch{}
+		b = &pgx.Batch{}
 		if create {
-			const forget = `DELETE FROM sync.hunting_columns WHERE table_name = $1` // of a table that was dropped by hand
-			b.Queue(forget, t.name)
+			const columns = `DELETE FROM sync.hunting_columns WHERE table_name = $1`
+			const others = `
+				DELETE FROM sync.hunting_migrations AS m
+				WHERE m.table_name = $1 AND m.version < (SELECT max(version) FROM sync.hunting_migrations)
+					AND NOT EXISTS (SELECT FROM sync.goose_hunting_version AS v WHERE v.version_id = m.version AND v.is_applied)`
+			b.Queue(columns, t.name)
 			queueMigration(b, t, t.create(spec, missing), missing)
+			b.Queue(others, t.name) // last, so that no number comes again
 		} else {
 			queueMigration(b, t, t.widen(spec, missing), missing)
 			queueAdded(b, spec, missing)

@@ -217,6 +217,44 @@ func TestHuntSchemaPending(t *testing.T) {
 	h.want(`SELECT count(*) FROM sync.hunting_migrations`, "3")
 }
 
+// What was to make a table is written anew when it is to be one of another mode,
+// or was dropped before it was widened: neither is in the way of the stream.
+func TestHuntMigrationOfNoUse(t *testing.T) {
+	h := newHunter(t, device)
+	asked := func(spec store.HuntSpec, columns []store.HuntColumn) {
+		t.Helper()
+		spec.AutoMigrate = false
+		if err := hunterOn(h.worker, spec).rows.Begin(t.Context(), columns); err == nil {
+			t.Fatal("no error")
+		}
+	}
+	spec := device
+	spec.Name, spec.Mode = "Lists", store.HuntSnapshot
+	h.exec(`CREATE TABLE hunting.lists_current (tenant_id uuid)`)
+	asked(spec, deviceColumns[:2])
+	asked(spec, deviceColumns)
+	h.want(`SELECT name FROM sync.hunting_migrations ORDER BY version`, "00001_lists.sql", "00002_lists_columns.sql")
+	spec.Mode = store.HuntReplace
+	replaced := hunterOn(h.worker, spec)
+	if err := replaced.rows.Begin(t.Context(), deviceColumns); err != nil {
+		t.Fatal(err)
+	}
+	h.want(`SELECT name FROM sync.hunting_migrations ORDER BY version`, "00003_lists.sql")
+	h.want(`SELECT count(*) FROM hunting.lists`, "0")
+
+	if err := h.rows.Begin(t.Context(), deviceColumns[:2]); err != nil {
+		t.Fatal(err)
+	}
+	asked(device, deviceColumns)
+	h.exec(`DROP TABLE hunting.device_events`)
+	if err := hunterOn(h.worker, device).rows.Begin(t.Context(), deviceColumns); err != nil {
+		t.Fatal(err)
+	}
+	h.want(`SELECT report_id FROM hunting.device_events`)
+	h.want(`SELECT count(*) FROM sync.hunting_migrations AS m
+		WHERE NOT EXISTS (SELECT FROM sync.goose_hunting_version AS v WHERE v.version_id = m.version)`, "0")
+}
+
 // Workers that meet a table at once make it once, each over one connection.
 func TestHuntBeginAtOnce(t *testing.T) {
 	url := storetest.URL(t)
