@@ -26,6 +26,12 @@ var biSeed = []string{
 		SELECT tenant_id, incident_id, created_date_time + n * interval '1 hour', f, o, w
 		FROM defender.incidents, (VALUES (1, 'assigned_to', NULL, 'a'), (2, 'status', 'active', 'inProgress'), (3, 'status', 'inProgress', 'resolved'), (4, 'severity', 'low', 'high')) AS v (n, f, o, w)
 		WHERE incident_id > %[1]d * 0.08 AND (n < 3 OR status = 'resolved')`,
+	// The oldest have no history: they were as they are when they were first stored.
+	`UPDATE defender.incidents SET
+			acknowledged_before_sync_at = least(last_update_date_time, first_synced_at),
+			resolved_before_sync_at = CASE WHEN status IN ('resolved', 'redirected') THEN least(last_update_date_time, first_synced_at) END,
+			resolved_before_sync_from = CASE WHEN status IN ('resolved', 'redirected') THEN 'last_update' END
+		WHERE incident_id <= %[1]d * 0.08`,
 	`INSERT INTO defender.alerts (tenant_id, alert_id, incident_id, title, status, severity, service_source, created_date_time, last_update_date_time,
 			first_activity_date_time, resolved_date_time, raw, content_hash, first_synced_at, synced_at)
 		SELECT tenant_id, 'da' || md5(incident_id || '_' || n), coalesce(redirect_incident_id, incident_id), 'Suspicious activity', CASE WHEN status = 'resolved' THEN 'resolved' ELSE 'new' END,

@@ -63,11 +63,12 @@ func TestEntitiesAreLookedUp(t *testing.T) {
 // What the page counts by day it finds in its indexes.
 func TestPageCountsInIndexes(t *testing.T) {
 	pool := connect(t, storetest.URL(t))
-	seedBI(t, pool, biSeed[:1], 5000)
+	seedBI(t, pool, biSeed[:3], 5000)
 	for sql, index := range map[string]string{
-		`SELECT created_date_time FROM defender.incidents AS i WHERE i.tenant_id = '` + tenant + `' AND i.created_date_time >= now() - interval '30 days' AND i.redirect_incident_id IS NULL`: "Index Only Scan using incidents_created_root_idx",
-		`SELECT incident_id, last_update_date_time FROM defender.incidents AS i
-			WHERE i.tenant_id = '` + tenant + `' AND i.last_update_date_time >= now() - interval '30 days' AND i.status = 'resolved' AND i.redirect_incident_id IS NULL`: "Index Only Scan using incidents_resolved_idx",
+		`SELECT created_date_time, incident_id FROM defender.incidents WHERE tenant_id = '` + tenant + `' AND created_date_time >= now() - interval '30 days'`:                           "Index Only Scan using incidents_created_date_time_idx",
+		`SELECT first_synced_at, incident_id FROM defender.incidents WHERE tenant_id = '` + tenant + `' AND first_synced_at >= now() - interval '30 days' AND created_date_time IS NULL`: "Index Only Scan using incidents_not_created_idx",
+		`SELECT resolved_before_sync_at, incident_id FROM defender.incidents WHERE tenant_id = '` + tenant + `' AND resolved_before_sync_at >= now() - interval '30 days'`:               "Index Only Scan using incidents_resolved_before_sync_idx",
+		`SELECT changed_at FROM defender.incident_history WHERE tenant_id = '` + tenant + `' AND changed_at >= now() - interval '30 days' AND field = 'status'`:                          "incident_history_changed_at_idx",
 	} {
 		if plan := strings.Join(texts(t, pool, `EXPLAIN `+sql), "\n"); !strings.Contains(plan, index) {
 			t.Errorf("want %s:\n%s", index, plan)

@@ -291,15 +291,17 @@ func TestChecks(t *testing.T) {
 	ctx, pool := t.Context(), connect(t, storetest.URL(t))
 	const tenant = `'` + tenant + `'`
 	for constraint, sql := range map[string]string{
-		"coverage_range_check":             `INSERT INTO sync.coverage VALUES (%s, 's', '2026-01-02', '2026-01-02', 0, 0, 'complete', NULL, NULL, now())`,
-		"coverage_verdict_check":           `INSERT INTO sync.coverage VALUES (%s, 's', '2026-01-01', '2026-01-02', 0, 0, 'perhaps', NULL, NULL, now())`,
-		"coverage_counts_check":            `INSERT INTO sync.coverage VALUES (%s, 's', '2026-01-01', '2026-01-02', -1, 0, 'failed', NULL, NULL, now())`,
-		"checkpoints_watermark_check":      `INSERT INTO sync.checkpoints (tenant_id, stream, start_time, watermark, next_from, revision, window_width, rows, changed, updated_at) VALUES (%s, 's', '2026-01-02', '2026-01-01', now(), 1, '0', 0, 0, now())`,
-		"reconciliations_hour_check":       `INSERT INTO sync.reconciliations VALUES (%s, 's', '2026-01-01 00:30:00+00', 1, 2, now(), NULL)`,
-		"reconciliations_counts_check":     `INSERT INTO sync.reconciliations VALUES (%s, 's', '2026-01-01 00:00:00+00', 2, 2, now(), NULL)`,
-		"leases_fence_check":               `INSERT INTO sync.leases VALUES (%s, 'o', now(), 0, NULL)`,
-		"runs_outcome_check":               `INSERT INTO sync.runs VALUES (%s, gen_random_uuid(), 's', 'c', now(), now(), 'fine', 0, 0, 0, 0, 0, 0, NULL, NULL, 1)`,
-		"runs_finished_check":              `INSERT INTO sync.runs VALUES (%s, gen_random_uuid(), 's', 'c', now(), NULL, 'failed', 0, 0, 0, 0, 0, 0, NULL, NULL, 1)`,
+		"coverage_range_check":         `INSERT INTO sync.coverage VALUES (%s, 's', '2026-01-02', '2026-01-02', 0, 0, 'complete', NULL, NULL, now())`,
+		"coverage_verdict_check":       `INSERT INTO sync.coverage VALUES (%s, 's', '2026-01-01', '2026-01-02', 0, 0, 'perhaps', NULL, NULL, now())`,
+		"coverage_counts_check":        `INSERT INTO sync.coverage VALUES (%s, 's', '2026-01-01', '2026-01-02', -1, 0, 'failed', NULL, NULL, now())`,
+		"checkpoints_watermark_check":  `INSERT INTO sync.checkpoints (tenant_id, stream, start_time, watermark, next_from, revision, window_width, rows, changed, updated_at) VALUES (%s, 's', '2026-01-02', '2026-01-01', now(), 1, '0', 0, 0, now())`,
+		"reconciliations_hour_check":   `INSERT INTO sync.reconciliations VALUES (%s, 's', '2026-01-01 00:30:00+00', 1, 2, now(), NULL)`,
+		"reconciliations_counts_check": `INSERT INTO sync.reconciliations VALUES (%s, 's', '2026-01-01 00:00:00+00', 2, 2, now(), NULL)`,
+		"leases_fence_check":           `INSERT INTO sync.leases VALUES (%s, 'o', now(), 0, NULL)`,
+		"runs_outcome_check":           `INSERT INTO sync.runs VALUES (%s, gen_random_uuid(), 's', 'c', now(), now(), 'fine', 0, 0, 0, 0, 0, 0, NULL, NULL, 1)`,
+		"runs_finished_check":          `INSERT INTO sync.runs VALUES (%s, gen_random_uuid(), 's', 'c', now(), NULL, 'failed', 0, 0, 0, 0, 0, 0, NULL, NULL, 1)`,
+		"incidents_resolved_before_sync_check": `INSERT INTO defender.incidents (tenant_id, incident_id, last_update_date_time, raw, content_hash, first_synced_at, synced_at, acknowledged_before_sync_at, resolved_before_sync_at, resolved_before_sync_from)
+			SELECT %s, 1, now(), '{}', gen_random_uuid(), now(), now(), now(), now(), NULL`,
 		"alert_evidence_evidence_no_check": `INSERT INTO defender.alert_evidence (tenant_id, alert_id, evidence_no, evidence_type, raw) VALUES (%s, 'a', 0, 'ip', '{}')`,
 	} {
 		_, err := pool.Exec(ctx, fmt.Sprintf(sql, tenant))

@@ -144,7 +144,8 @@ func (w *writer) send(ctx context.Context) error {
 // answers to wait for: what is stored already, and what was written. What
 // follows from those is left in the batch.
 func (w *writer) storeTogether(ctx context.Context, c *Commit) error {
-	return w.store(ctx, newIncidentPage(c.Incidents), newAlertPage(c.Alerts))
+	alerts := newAlertPage(c.Alerts)
+	return w.store(ctx, newIncidentPage(c.Incidents, alerts), alerts)
 }
 
 func (w *writer) store(ctx context.Context, incidents *incidentPage, alerts *alertPage) error {

@@ -10,13 +10,22 @@ import (
 type incidentPage struct {
 	rows  []*Incident         // sorted by id, no id twice
 	known map[int64]*Incident // what the database held before: id, version and tracked columns only
+	// resolved is when the last alert of an incident was resolved, for those
+	// whose alerts came with them and are all resolved.
+	resolved map[int64]time.Time
 }
 
-func newIncidentPage(rows []Incident) *incidentPage {
+func newIncidentPage(rows []Incident, alerts *alertPage) *incidentPage {
 	return &incidentPage{
-		rows:  newest(rows, func(i *Incident) int64 { return i.IncidentID }, func(i *Incident) time.Time { return i.LastUpdateDateTime }),
-		known: map[int64]*Incident{},
+		rows:     newest(rows, func(i *Incident) int64 { return i.IncidentID }, func(i *Incident) time.Time { return i.LastUpdateDateTime }),
+		known:    map[int64]*Incident{},
+		resolved: alerts.resolved(),
 	}
+}
+
+// part is rows [lo, hi) of the page as a page of its own.
+func (p *incidentPage) part(lo, hi int) *incidentPage {
+	return &incidentPage{rows: p.rows[lo:hi], known: map[int64]*Incident{}, resolved: p.resolved}
 }
 
 // queueProbe asks which incidents are stored already. Those stored with the same
@@ -62,28 +71,32 @@ func (p *incidentPage) queueProbe(b *pgx.Batch) {
 // strict) or not older (without: of two readings of one version the later one
 // counts). Those it does not write leave p.rows. Rows without any change are not
 // among them: the probe, which saw the same state under the same lock, has
-// dropped them.
+// dropped them. What had become of an incident before its first sync is
+// written with its first version and never again.
 func (p *incidentPage) queueUpsert(b *pgx.Batch, strict bool, counts *Counts) {
 	const upsert = `
 		INSERT INTO defender.incidents AS i (
 			tenant_id, incident_id, redirect_incident_id, display_name, description, summary, status, severity, classification,
 			determination, assigned_to, custom_tags, system_tags, comments, created_date_time, last_update_date_time,
 			last_modified_by, tenant_id_2, resolving_comment, priority_score, incident_web_url, raw, content_hash, synced_at,
-			first_synced_at
+			first_synced_at, acknowledged_before_sync_at, resolved_before_sync_at, resolved_before_sync_from
 		)
 		SELECT
 			x.tenant_id, x.incident_id, x.redirect_incident_id, x.display_name, x.description, x.summary, x.status, x.severity,
 			x.classification, x.determination, x.assigned_to, x.custom_tags::text[], x.system_tags::text[], x.comments::jsonb,
 			x.created_date_time, x.last_update_date_time, x.last_modified_by, x.tenant_id_2, x.resolving_comment,
-			x.priority_score, x.incident_web_url, x.raw::jsonb, x.content_hash, x.synced_at, x.synced_at
+			x.priority_score, x.incident_web_url, x.raw::jsonb, x.content_hash, x.synced_at, x.synced_at,
+			x.acknowledged_before_sync_at, x.resolved_before_sync_at, x.resolved_before_sync_from
 		FROM unnest(
 			$1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
 			$10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::timestamptz[], $16::timestamptz[],
-			$17::text[], $18::text[], $19::text[], $20::integer[], $21::text[], $22::text[], $23::uuid[], $24::timestamptz[]
+			$17::text[], $18::text[], $19::text[], $20::integer[], $21::text[], $22::text[], $23::uuid[], $24::timestamptz[],
+			$26::timestamptz[], $27::timestamptz[], $28::text[]
 		) AS x (
 			tenant_id, incident_id, redirect_incident_id, display_name, description, summary, status, severity, classification,
 			determination, assigned_to, custom_tags, system_tags, comments, created_date_time, last_update_date_time,
-			last_modified_by, tenant_id_2, resolving_comment, priority_score, incident_web_url, raw, content_hash, synced_at
+			last_modified_by, tenant_id_2, resolving_comment, priority_score, incident_web_url, raw, content_hash, synced_at,
+			acknowledged_before_sync_at, resolved_before_sync_at, resolved_before_sync_from
 		)
 		ON CONFLICT (tenant_id, incident_id) DO UPDATE SET
 			redirect_incident_id = excluded.redirect_incident_id, display_name = excluded.display_name,
@@ -101,7 +114,8 @@ func (p *incidentPage) queueUpsert(b *pgx.Batch, strict bool, counts *Counts) {
 	if len(p.rows) == 0 {
 		return
 	}
-	b.Queue(upsert, append(columns(p.rows), strict)...).Query(func(rows pgx.Rows) error {
+	before := mapRows(p.rows, func(i *Incident) *beforeSync { return i.beforeSync(p.resolved) })
+	b.Queue(upsert, append(append(columns(p.rows), strict), columns(before)...)...).Query(func(rows pgx.Rows) error {
 		written, err := scanWritten[int64](rows, counts)
 		p.rows = filter(p.rows, func(i *Incident) bool { return written[i.IncidentID] })
 		return err

@@ -13,10 +13,10 @@ func (w *writer) storeApart(ctx context.Context, c *Commit) error {
 	if err := w.send(ctx); err != nil { // the guard, before any savepoint
 		return err
 	}
-	incidents, alerts := newIncidentPage(c.Incidents), newAlertPage(c.Alerts)
+	alerts := newAlertPage(c.Alerts)
+	incidents := newIncidentPage(c.Incidents, alerts)
 	err := w.isolate(ctx, len(incidents.rows), func(lo, hi int) error {
-		part := &incidentPage{rows: incidents.rows[lo:hi], known: map[int64]*Incident{}}
-		return w.storeNow(ctx, part, newAlertPage(nil))
+		return w.storeNow(ctx, incidents.part(lo, hi), newAlertPage(nil))
 	}, func(n int, err error) Quarantined {
 		i := incidents.rows[n]
 		return Quarantined{Kind: "incident", Key: strconv.FormatInt(i.IncidentID, 10), Reason: err.Error(), Payload: i.Served}
@@ -26,7 +26,7 @@ func (w *writer) storeApart(ctx context.Context, c *Commit) error {
 	}
 	return w.isolate(ctx, len(alerts.rows), func(lo, hi int) error {
 		part := &alertPage{rows: alerts.rows[lo:hi], known: map[string]*Alert{}}
-		return w.storeNow(ctx, newIncidentPage(nil), part)
+		return w.storeNow(ctx, newIncidentPage(nil, part), part)
 	}, func(n int, err error) Quarantined {
 		a := alerts.rows[n]
 		return Quarantined{Kind: "alert", Key: a.AlertID, Reason: err.Error(), Payload: a.Served}

@@ -15,23 +15,28 @@ import (
 func TestIncidentFigures(t *testing.T) {
 	w := newWorker(t)
 	w.query(`
-		INSERT INTO defender.incidents (tenant_id, incident_id, status, severity, created_date_time, last_update_date_time, raw, content_hash, first_synced_at, synced_at)
-		SELECT i.tenant::uuid, i.id, i.status, i.severity, i.created::timestamptz, i.changed::timestamptz, '{}', gen_random_uuid(), now(), now()
+		INSERT INTO defender.incidents (tenant_id, incident_id, status, severity, created_date_time, last_update_date_time, raw, content_hash, first_synced_at, synced_at,
+			acknowledged_before_sync_at, resolved_before_sync_at, resolved_before_sync_from)
+		SELECT i.tenant::uuid, i.id, i.status, i.severity, i.created::timestamptz, i.changed::timestamptz, '{}', gen_random_uuid(), i.changed::timestamptz, now(),
+			i.resolved::timestamptz, i.resolved::timestamptz, CASE WHEN i.resolved IS NOT NULL THEN 'last_update' END
 		FROM (VALUES
-			($1, 1, 'active', 'high', '2026-11-03 23:30-01:00', '2026-11-04Z'), -- the 4th in UTC
-			($1, 2, 'active', NULL, NULL, '2026-11-05Z'),
-			($1, 3, 'resolved', 'low', NULL, '2026-11-04Z'),
-			($1, 4, NULL, 'low', '2026-11-02 23:59:59.999999Z', '2026-11-09Z'),
-			($2, 1, 'active', 'high', '2026-11-04Z', '2026-11-04Z'),
-			($2, 2, 'resolved', 'high', '2026-11-04Z', '2026-11-04Z')
-		) AS i (tenant, id, status, severity, created, changed)`, tenant, otherTenant)
+			($1, 1, 'active', 'high', '2026-11-03 23:30-01:00', '2026-11-04Z', NULL), -- the 4th in UTC
+			($1, 2, 'active', NULL, NULL, '2026-11-05Z', NULL), -- opened when it was first stored
+			($1, 3, 'resolved', 'low', NULL, '2026-11-04 01:00Z', '2026-11-04 02:00Z'),
+			($1, 4, NULL, 'low', '2026-11-02 23:59:59.999999Z', '2026-11-09Z', NULL),
+			($2, 1, 'active', 'high', '2026-11-04Z', '2026-11-04Z', NULL),
+			($2, 2, 'resolved', 'high', '2026-11-04Z', '2026-11-04Z', '2026-11-04Z')
+		) AS i (tenant, id, status, severity, created, changed, resolved)`, tenant, otherTenant)
+	w.query(`
+		INSERT INTO defender.incident_history (tenant_id, incident_id, changed_at, field, old_value, new_value)
+		VALUES ($1, 1, '2026-11-06Z', 'status', 'active', 'resolved')`, otherTenant)
 	days, backlog, err := w.IncidentFigures(t.Context(), tenant, time.Date(2026, 11, 3, 0, 0, 0, 0, time.UTC))
 	if err != nil {
 		t.Fatal(err)
 	}
 	fourth := time.Date(2026, 11, 4, 0, 0, 0, 0, time.UTC)
 	utc := cmp.Transformer("UTC", func(t time.Time) string { return t.UTC().String() })
-	if diff := cmp.Diff([]store.IncidentDay{{Day: fourth, Opened: 1, Resolved: 1}}, days, utc); diff != "" {
+	if diff := cmp.Diff([]store.IncidentDay{{Day: fourth, Opened: 2, Resolved: 1}, {Day: fourth.AddDate(0, 0, 1), Opened: 1}}, days, utc); diff != "" {
 		t.Error(diff)
 	}
 	want := []store.Backlog{{Severity: "high", Open: 1, Oldest: fourth.Add(30 * time.Minute)}, {Severity: "other", Open: 1, Oldest: fourth.AddDate(0, 0, 1)}}

@@ -30,7 +30,8 @@ func (s *Store) Replay(ctx context.Context, r Replay) (Counts, error) {
 			w := &writer{tx: tx, batch: &pgx.Batch{}, strict: true}
 			queueSettings(w.batch)
 			queueGuard(w.batch, r.Lease, &w.now)
-			if err := w.store(ctx, newIncidentPage(r.Incidents), newAlertPage(r.Alerts)); err != nil {
+			alerts := newAlertPage(r.Alerts)
+			if err := w.store(ctx, newIncidentPage(r.Incidents, alerts), alerts); err != nil {
 				return err
 			}
 			w.batch.Queue(release, r.Lease.TenantID, r.ID)

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"defendersync/store"
+	defsync "defendersync/sync"
 	"defendersync/sync/defender"
 	"defendersync/sync/defendersim"
 
@@ -152,6 +154,7 @@ func TestBIEqualsWorld(t *testing.T) {
 			r.equalsWorld(t)
 			w.observe(r)
 			r.inZone(t, zones[round%len(zones)], func(db pgx.Tx) { w.matches(t, db) })
+			r.pageCountsAlike(t)
 			if t.Failed() {
 				return
 			}
@@ -161,6 +164,24 @@ func TestBIEqualsWorld(t *testing.T) {
 		}
 		w.wasWorthIt(t)
 	})
+}
+
+// pageCountsAlike compares the days of the page with those of the views.
+func (r *rig) pageCountsAlike(t *testing.T) {
+	t.Helper()
+	const n = 100
+	got, err := defsync.ReadIncidents(t.Context(), r.store, []defsync.Tenant{r.tenant}, n, r.clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := query[store.IncidentDay](t, r.db, `
+		SELECT day::timestamp AT TIME ZONE 'UTC', sum(opened)::bigint, sum(resolved)::bigint
+		FROM bi.incident_daily WHERE day BETWEEN $1::date - ($2::int - 1) AND $1::date GROUP BY day ORDER BY day`,
+		r.clock.Now().UTC().Format(time.DateOnly), n)
+	days := got[r.tenant.ID].Days
+	if diff := gocmp.Diff(want, days[max(0, len(days)-len(want)):], gocmp.Comparer(time.Time.Equal)); diff != "" || len(want) < 60 {
+		t.Fatalf("the page counts other days (-view +page):\n%.3000s", diff)
+	}
 }
 
 // live changes the world at random, and on purpose in the ways that matter here.

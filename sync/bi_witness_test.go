@@ -20,6 +20,9 @@ type witness struct {
 type life struct {
 	firstSeen time.Time // by the worker's clock
 	versions  []defendersim.Incident
+
+	resolved     time.Time // before it was first seen, as was known then; zero if it was open
+	resolvedFrom string
 }
 
 // observe is to be called when a sync has ended and the world has not moved since.
@@ -27,21 +30,47 @@ func (w *witness) observe(r *rig) {
 	if w.incidents == nil {
 		w.incidents = map[int64]*life{}
 	}
+	w.alerts = map[string]defendersim.Alert{}
+	for _, a := range r.world.Alerts() {
+		w.alerts[a.ID] = a
+	}
 	for _, i := range r.world.Incidents() {
 		i.Created, i.LastUpdate = cut(i.Created), cut(i.LastUpdate)
 		l := w.incidents[i.ID]
 		if l == nil {
 			l = &life{firstSeen: r.clock.Now()}
+			l.resolved, l.resolvedFrom = w.before(i)
 			w.incidents[i.ID] = l
 		}
 		if n := len(l.versions); n == 0 || !l.versions[n-1].LastUpdate.Equal(i.LastUpdate) {
 			l.versions = append(l.versions, i)
 		}
 	}
-	w.alerts = map[string]defendersim.Alert{}
-	for _, a := range r.world.Alerts() {
-		w.alerts[a.ID] = a
+}
+
+// before is when an incident that is seen for the first time had been resolved,
+// and how that is known.
+func (w *witness) before(i defendersim.Incident) (time.Time, string) {
+	if open(i.Status) {
+		return time.Time{}, ""
 	}
+	var last time.Time
+	for _, id := range i.AlertIDs {
+		a := w.alerts[id]
+		if a.Status != "resolved" || a.Resolved.IsZero() {
+			return i.LastUpdate, "last_update"
+		}
+		if at := cut(a.Resolved); at.After(last) {
+			last = at
+		}
+	}
+	if i.Status != "resolved" || last.IsZero() || last.After(i.LastUpdate) {
+		return i.LastUpdate, "last_update"
+	}
+	if last.Before(i.Created) {
+		last = i.Created
+	}
+	return last, "alerts"
 }
 
 func (l *life) first() defendersim.Incident { return l.versions[0] }
@@ -137,13 +166,7 @@ func earliest(times ...time.Time) (t time.Time) {
 func (w *witness) acknowledged(l *life) (time.Time, string) {
 	taken := func(i defendersim.Incident) bool { return i.Status != "active" || i.AssignedTo != "" }
 	if taken(l.first()) {
-		var change time.Time
-		for n := 1; n < len(l.versions) && change.IsZero(); n++ {
-			if a, b := l.versions[n-1], l.versions[n]; a.Status != b.Status || a.AssignedTo != b.AssignedTo {
-				change = b.LastUpdate
-			}
-		}
-		return earliest(l.firstSeen, l.last().LastUpdate, change), "first_sync"
+		return earliest(l.first().LastUpdate, l.resolved), "first_sync"
 	}
 	for _, v := range l.versions {
 		if taken(v) && v.Status != "redirected" {
@@ -163,25 +186,7 @@ func (w *witness) resolved(l *life) (time.Time, string) {
 			return l.versions[n].LastUpdate, "history"
 		}
 	}
-	var last time.Time
-	for _, a := range w.alerts {
-		if a.IncidentID != l.last().ID {
-			continue
-		}
-		if a.Status != "resolved" || a.Resolved.IsZero() {
-			return l.last().LastUpdate, "last_update"
-		}
-		if at := cut(a.Resolved); at.After(last) {
-			last = at
-		}
-	}
-	if last.IsZero() || last.After(l.last().LastUpdate) {
-		return l.last().LastUpdate, "last_update"
-	}
-	if last.Before(l.last().Created) {
-		last = l.last().Created
-	}
-	return last, "alerts"
+	return l.resolved, l.resolvedFrom
 }
 
 // reopened is when the incident went from resolved to open.
@@ -196,18 +201,8 @@ func (l *life) reopened() (at []time.Time) {
 
 // closed is when it went from open to closed, the time before it was first seen included.
 func (w *witness) closed(l *life) (at []time.Time) {
-	if !open(l.first().Status) {
-		if t, from := w.resolved(l); from == "alerts" || from == "last_update" {
-			at = append(at, t)
-		} else {
-			var change time.Time
-			for n := 1; n < len(l.versions) && change.IsZero(); n++ {
-				if l.versions[n-1].Status != l.versions[n].Status {
-					change = l.versions[n].LastUpdate
-				}
-			}
-			at = append(at, earliest(l.firstSeen, l.last().LastUpdate, change))
-		}
+	if !l.resolved.IsZero() {
+		at = append(at, l.resolved)
 	}
 	for n := 1; n < len(l.versions); n++ {
 		if open(l.versions[n-1].Status) && !open(l.versions[n].Status) {

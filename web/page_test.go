@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"defendersync/store"
 	"defendersync/store/storetest"
 	defsync "defendersync/sync"
 	"defendersync/web"
@@ -78,6 +79,32 @@ func TestPageOfAKnownWorld(t *testing.T) {
 	_, live := get(t, h, "/?live")
 	if !strings.Contains(page, live) || strings.Contains(live, "<html") {
 		t.Error("what the script asks for is not what the page holds")
+	}
+}
+
+// TestPageCountsLikeTheViews compares each day on the page with bi.incident_daily.
+func TestPageCountsLikeTheViews(t *testing.T) {
+	s := webtest.World(t)
+	figures, err := webtest.Config(t, s).Incidents(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tenant := range []string{webtest.Contoso, webtest.Fabrikam} {
+		days, resolved := figures[tenant].Days, int64(0)
+		for _, d := range days {
+			const daily = `SELECT coalesce(sum(opened), 0)::bigint, coalesce(sum(resolved), 0)::bigint FROM bi.incident_daily WHERE tenant_id = $1 AND day = $2`
+			want := store.IncidentDay{Day: d.Day}
+			if err := s.Pool().QueryRow(t.Context(), daily, tenant, d.Day).Scan(&want.Opened, &want.Resolved); err != nil {
+				t.Fatal(err)
+			}
+			if d != want {
+				t.Errorf("the page has %+v, the view %+v", d, want)
+			}
+			resolved += d.Resolved
+		}
+		if len(days) != web.PageDays || resolved == 0 {
+			t.Errorf("%d days of %s, %d resolved: the world shows too little", len(days), tenant, resolved)
+		}
 	}
 }
 

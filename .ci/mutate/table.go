@@ -38,6 +38,13 @@ func rows() []mutant {
 			`b == nil || !version(row).Before(version(b))`, `b == nil`),
 		of("history is of the version that it replaced", "store", "TestHistory", "store/history.go",
 			"if after.After(before) {", "if false {"),
+		of("what was before the first sync is written once", "store", "TestBeforeFirstSync", "store/incidents.go",
+			"content_hash = excluded.content_hash, synced_at = excluded.synced_at\n", "content_hash = excluded.content_hash, synced_at = excluded.synced_at,\n"+
+				"acknowledged_before_sync_at = excluded.acknowledged_before_sync_at, resolved_before_sync_at = excluded.resolved_before_sync_at, resolved_before_sync_from = excluded.resolved_before_sync_from\n"),
+		of("alerts of a page that is taken apart tell of its incidents", "store", "TestBeforeFirstSyncApart", "store/incidents.go",
+			"known: map[int64]*Incident{}, resolved: p.resolved}", "known: map[int64]*Incident{}}"),
+		of("acknowledged no later than resolved", "sync", "TestBISettledStaysAsItWas", "store/before_sync.go",
+			"&beforeSync{AcknowledgedAt: &at}", "&beforeSync{AcknowledgedAt: &i.LastUpdateDateTime}"),
 		of("an alert without an incident stays in its own", "store", "TestAlertWithoutIncidentStaysInItsOwn", "store/alerts.go",
 			"a.IncidentID = old.IncidentID", "a.IncidentID = nil"),
 		of("U+0000 is replaced in texts", "store", "TestCleanText", "store/clean.go",

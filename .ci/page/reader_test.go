@@ -20,7 +20,7 @@ func TestFigures(t *testing.T) {
 		`[...document.querySelectorAll("#t1-streams .badge")].map(e => e.innerText).join()`:                                              "incomplete,failed, stale,incomplete,catching up,complete,waiting for its first run",
 		`document.querySelector("#t1-streams .ends").innerText.replace(/\s+/g, " ")`:                                                     "1 Jun 99.35 % complete 11:58:00",
 		`document.querySelectorAll("#t1-incidents .day").length + " days"`:                                                               "30 days",
-		`document.querySelector("#t1-incidents .daily .legend").innerText.replace(/\s+/g, " ")`:                                          "opened 6 resolved 3 in the last 30 days",
+		`document.querySelector("#t1-incidents .daily .legend").innerText.replace(/\s+/g, " ")`:                                          "opened 7 resolved 7 in the last 30 days",
 		`document.querySelector("#t1-incidents .day:last-of-type title").textContent`:                                                    "Fri 20 Nov: 3 opened, 1 resolved",
 		`[...document.querySelectorAll("#t1-incidents .backlog tbody tr")].map(r => r.innerText.replace(/\s+/g, " ").trim()).join("; ")`: "high 2 28 h; medium 1 10 h; low 1 29 d; informational 0 –; other 1 29 d",
 		`document.querySelectorAll("#t1-runs tbody tr").length + " runs"`:                                                                "8 runs",

@@ -55,31 +55,39 @@ INSERT INTO sync.quota (tenant_id, family, second, calls) VALUES
     ('11111111-1111-4111-8111-111111111111', 'hunting', '2026-11-20 11:59:45Z', 6);
 
 -- The first tenant's days, of the last 30:
---   20 Nov: 3 opened, 1 resolved   19 Nov: 1 opened   18 Nov: 1 resolved
---   15 Nov: 1 opened   22 Oct, the first one: 1 opened, 1 resolved
+--   20 Nov: 3 opened, 1 resolved   19 Nov: 1 opened, 1 resolved   18 Nov: 1 resolved
+--   17 Nov: 1 resolved   16 Nov: 1 opened, 1 resolved   15 Nov: 1 opened   10 Nov: 1 resolved
+--   22 Oct, the first one: 1 opened, 1 resolved
 -- and open: 2 high, 1 medium, 1 low, 1 of a severity of its own.
 INSERT INTO defender.incidents
-    (tenant_id, incident_id, redirect_incident_id, display_name, status, severity, created_date_time, last_update_date_time, raw, content_hash, first_synced_at, synced_at)
-SELECT i.tenant::uuid, i.id, i.redirect, 'TITLE-OF-AN-INCIDENT', i.status, i.severity, i.created::timestamptz, i.changed::timestamptz, '{}', gen_random_uuid(), '2026-11-01Z', '2026-11-20Z'
+    (tenant_id, incident_id, redirect_incident_id, display_name, status, severity, created_date_time, last_update_date_time, raw, content_hash, first_synced_at, synced_at,
+    acknowledged_before_sync_at, resolved_before_sync_at, resolved_before_sync_from)
+SELECT i.tenant::uuid, i.id, i.redirect, 'TITLE-OF-AN-INCIDENT', i.status, i.severity, i.created::timestamptz, i.changed::timestamptz, '{}', gen_random_uuid(), '2026-11-01Z', '2026-11-20Z',
+    i.before::timestamptz, i.before::timestamptz, CASE WHEN i.before IS NOT NULL THEN 'last_update' END
 FROM (VALUES
-    ('11111111-1111-4111-8111-111111111111', 1, NULL, 'active', 'high', '2026-11-20 01:00Z', '2026-11-20 01:00Z'),
-    ('11111111-1111-4111-8111-111111111111', 2, NULL, 'inProgress', 'medium', '2026-11-20 02:00Z', '2026-11-20 02:30Z'),
-    ('11111111-1111-4111-8111-111111111111', 3, NULL, 'resolved', 'low', '2026-11-20 00:00Z', '2026-11-20 03:00Z'),
-    ('11111111-1111-4111-8111-111111111111', 4, NULL, 'resolved', 'high', '2026-11-15 23:59:59.999999Z', '2026-11-20 05:00Z'), -- resolved on 18 Nov, commented on today
-    ('11111111-1111-4111-8111-111111111111', 5, NULL, 'awaitingAction', 'unheardOf', '2026-10-22 00:00Z', '2026-10-22 00:00Z'),
-    ('11111111-1111-4111-8111-111111111111', 6, NULL, 'active', 'low', '2026-10-21 23:59:59.999999Z', '2026-11-02Z'), -- too old to be counted as opened
-    ('11111111-1111-4111-8111-111111111111', 7, 1, 'redirected', 'high', '2026-11-20 01:30Z', '2026-11-20 01:31Z'), -- merged
-    ('11111111-1111-4111-8111-111111111111', 8, NULL, 'active', 'high', '2026-11-19 08:00Z', '2026-11-19 12:00Z'), -- resolved and opened again
-    ('11111111-1111-4111-8111-111111111111', 9, NULL, 'resolved', 'low', '2026-10-01Z', '2026-10-22 00:00Z'), -- before the first sync
-    ('11111111-1111-4111-8111-111111111111', 10, NULL, 'resolved', 'low', '2026-10-01Z', '2026-11-19 12:00Z'), -- resolved too long ago, changed since
-    ('22222222-2222-4222-8222-222222222222', 1, NULL, 'resolved', 'high', '2026-11-20 01:00Z', '2026-11-20 02:00Z')
-) AS i (tenant, id, redirect, status, severity, created, changed);
+    ('11111111-1111-4111-8111-111111111111', 1, NULL, 'active', 'high', '2026-11-20 01:00Z', '2026-11-20 01:00Z', NULL),
+    ('11111111-1111-4111-8111-111111111111', 2, NULL, 'inProgress', 'medium', '2026-11-20 02:00Z', '2026-11-20 02:30Z', NULL),
+    ('11111111-1111-4111-8111-111111111111', 3, NULL, 'resolved', 'low', '2026-11-20 00:00Z', '2026-11-20 03:00Z', '2026-11-20 03:00Z'), -- before the first sync
+    ('11111111-1111-4111-8111-111111111111', 4, NULL, 'resolved', 'high', '2026-11-15 23:59:59.999999Z', '2026-11-20 05:00Z', NULL), -- resolved on 17 and 18 Nov, commented on today
+    ('11111111-1111-4111-8111-111111111111', 5, NULL, 'awaitingAction', 'unheardOf', '2026-10-22 00:00Z', '2026-10-22 00:00Z', NULL),
+    ('11111111-1111-4111-8111-111111111111', 6, NULL, 'active', 'low', '2026-10-21 23:59:59.999999Z', '2026-11-02Z', NULL), -- too old to be counted as opened
+    ('11111111-1111-4111-8111-111111111111', 7, 1, 'redirected', 'high', '2026-11-20 01:30Z', '2026-11-20 01:31Z', NULL), -- merged
+    ('11111111-1111-4111-8111-111111111111', 8, NULL, 'active', 'high', '2026-11-19 08:00Z', '2026-11-19 12:00Z', NULL), -- resolved and opened again
+    ('11111111-1111-4111-8111-111111111111', 9, NULL, 'resolved', 'low', '2026-10-01Z', '2026-10-22 00:00Z', '2026-10-22 00:00Z'), -- before the first sync
+    ('11111111-1111-4111-8111-111111111111', 10, NULL, 'resolved', 'low', '2026-10-01Z', '2026-11-19 12:00Z', NULL), -- resolved too long ago, changed since
+    ('11111111-1111-4111-8111-111111111111', 11, NULL, 'resolved', 'low', '2026-10-01Z', '2026-11-20 06:00Z', '2026-11-10 06:00Z'), -- before the first sync, tagged today
+    ('11111111-1111-4111-8111-111111111111', 12, 999, 'redirected', 'low', '2026-11-16 06:00Z', '2026-11-16 07:00Z', NULL), -- merged into one that is not here
+    ('11111111-1111-4111-8111-111111111111', 13, 1, 'redirected', 'low', '2026-11-14 06:00Z', '2026-11-14 07:00Z', '2026-11-14 07:00Z'), -- merged before the first sync
+    ('22222222-2222-4222-8222-222222222222', 1, NULL, 'resolved', 'high', '2026-11-20 01:00Z', '2026-11-20 02:00Z', '2026-11-20 02:00Z')
+) AS i (tenant, id, redirect, status, severity, created, changed, before);
 
 INSERT INTO defender.incident_history (tenant_id, incident_id, changed_at, field, old_value, new_value) VALUES
     ('11111111-1111-4111-8111-111111111111', 4, '2026-11-17 09:00Z', 'status', 'active', 'resolved'),
     ('11111111-1111-4111-8111-111111111111', 4, '2026-11-17 10:00Z', 'status', 'resolved', 'active'),
     ('11111111-1111-4111-8111-111111111111', 4, '2026-11-18 10:00Z', 'status', 'active', 'resolved'),
     ('11111111-1111-4111-8111-111111111111', 4, '2026-11-20 05:00Z', 'severity', 'low', 'resolved'),
+    ('11111111-1111-4111-8111-111111111111', 7, '2026-11-20 01:31Z', 'status', 'active', 'redirected'),
+    ('11111111-1111-4111-8111-111111111111', 12, '2026-11-16 07:00Z', 'status', 'active', 'redirected'),
     ('11111111-1111-4111-8111-111111111111', 8, '2026-11-19 09:00Z', 'status', 'active', 'resolved'),
     ('11111111-1111-4111-8111-111111111111', 8, '2026-11-19 12:00Z', 'status', 'resolved', 'active'),
     ('11111111-1111-4111-8111-111111111111', 10, '2026-10-02 12:00Z', 'status', 'active', 'resolved');
