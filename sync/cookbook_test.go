@@ -13,6 +13,7 @@ import (
 	"defendersync/sync/defendersim"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // cookbook is where the questions are, and how a question with its SQL looks.
@@ -123,6 +124,7 @@ func TestCookbook(t *testing.T) {
 			if len(all) == 0 {
 				t.Error("no rows")
 			}
+			justified(t, all)
 			if strings.Contains(q[1], "this hash") {
 				seen := map[any]int{}
 				for _, row := range all {
@@ -134,5 +136,17 @@ func TestCookbook(t *testing.T) {
 			}
 			t.Logf("%d rows in %s", len(all), time.Since(began).Round(time.Millisecond))
 		})
+	}
+}
+
+// justified finds durations such as 3 days 27:51:41.
+func justified(t *testing.T, rows []map[string]any) {
+	t.Helper()
+	for _, row := range rows {
+		for column, v := range row {
+			if d, ok := v.(pgtype.Interval); ok && (d.Microseconds >= 24*time.Hour.Microseconds() || d.Microseconds <= -24*time.Hour.Microseconds()) {
+				t.Errorf("%s is %d days and %s", column, d.Days, time.Duration(d.Microseconds)*time.Microsecond)
+			}
+		}
 	}
 }
