@@ -1,6 +1,7 @@
 package migrations_test
 
 import (
+	"context"
 	"errors"
 	"net/url"
 	"slices"
@@ -9,7 +10,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/pressly/goose/v3/lock"
 
 	"defendersync/migrations"
 	"defendersync/store"
@@ -228,6 +231,66 @@ func TestDownForgetsWhatIsStuck(t *testing.T) {
 	if undone, err := migrations.Down(ctx, pool); undone.Name != healthy || undone.AppliedAt.IsZero() || err != nil {
 		t.Errorf("then took back %+v, %v", undone, err)
 	}
+}
+
+// sighting is closed when a statement with the text is about to be sent.
+type sighting struct {
+	text string
+	once sync.Once
+	seen chan struct{}
+}
+
+// TraceQueryStart implements [pgx.QueryTracer].
+func (s *sighting) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	if strings.Contains(data.SQL, s.text) {
+		s.once.Do(func() { close(s.seen) })
+	}
+	return ctx
+}
+
+// TraceQueryEnd implements [pgx.QueryTracer].
+func (s *sighting) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// What is forgotten while another process is about to apply it is not applied:
+// nobody would know of the table.
+func TestForgottenMigrationIsNotApplied(t *testing.T) {
+	s := storetest.New(t)
+	ctx, pool := t.Context(), s.Pool()
+	if err := meet(t, s, false, "DeviceEvents"); err == nil {
+		t.Fatal("no error")
+	}
+	held, err := pool.Acquire(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Release()
+	if _, err := held.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(lock.DefaultLockID)); err != nil {
+		t.Fatal(err)
+	}
+	config := pool.Config()
+	waits := &sighting{text: "pg_try_advisory_lock", seen: make(chan struct{})}
+	config.ConnConfig.Tracer = waits
+	other, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(other.Close)
+	applied := make(chan error, 1)
+	go func() { applied <- migrations.UpHunting(ctx, other, "device_events") }()
+	<-waits.seen // so that it has read what is to do
+	if undone, err := migrations.Down(ctx, pool); undone.Name != events || err != nil {
+		t.Errorf("took back %+v, %v", undone, err)
+	}
+	if _, err := held.Exec(ctx, `SELECT pg_advisory_unlock($1)`, int64(lock.DefaultLockID)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-applied; err == nil || !strings.Contains(err.Error(), "taken back meanwhile") {
+		t.Errorf("error %v", err)
+	}
+	if there := texts(t, pool, `SELECT relname::text FROM pg_class WHERE relname = 'device_events'`); len(there) > 0 {
+		t.Errorf("%q is made", there)
+	}
+	mustMeet(t, s, "DeviceEvents")
 }
 
 // The role is told which right it lacks in the schema hunting, and the table is
