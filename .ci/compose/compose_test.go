@@ -102,6 +102,9 @@ func TestServices(t *testing.T) {
 				t.Errorf("%s waits for %s: %s", name, on, d.Condition)
 			}
 		}
+		if d, ok := s.DependsOn["migrate"]; ok && d.Required {
+			t.Errorf("%s does not start where one hunting table cannot be made", name)
+		}
 		if s.Privileged || len(s.CapAdd) > 0 || s.NetworkMode == "host" {
 			t.Errorf("%s has rights that it does not need", name)
 		}
