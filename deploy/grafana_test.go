@@ -221,6 +221,9 @@ func follow(t *testing.T, all map[string]dashboard, uid, url string) {
 	if !ok {
 		t.Errorf("%s: a link to %s, which is not there", uid, m[1])
 	}
+	if strings.Contains(url, "var-incident=") && !strings.Contains(url, "&var-incident=${__data.fields.tenant}/${__value.raw}&") {
+		t.Errorf("%s: a link to an incident does not say whose it is: %s", uid, url)
+	}
 	for _, v := range given.FindAllStringSubmatch(url, -1) {
 		if v[1] != "" && !slices.Contains(names(target), v[1]) || v[2] != "" && !(slices.Contains(names(target), v[2]) && slices.Contains(names(all[uid]), v[2])) {
 			t.Errorf("%s: a link to %s sets %s, which it or this one does not have", uid, m[1], v[0])

@@ -43,16 +43,76 @@ type grafanaDashboard struct {
 type grafanaQuery struct{ Format, RawSQL string }
 
 // TestDashboards asks as Grafana would, and as the role that it is given, for
-// every panel and every variable on the demo's tenant. Every panel shows
-// something: for those that are rightly empty, something is made to go wrong.
+// every panel and every variable on the demo's tenant and another that has the
+// same numbers and keys. Every panel shows something: for those that are rightly
+// empty, something is made to go wrong.
 func TestDashboards(t *testing.T) {
 	all := readDashboards(t)
 	r := newDemoRig(t)
 	trouble(t, r)
+	r.addNeighbour(t)
 	r.exec(t, `ANALYZE`) // as autovacuum does within a minute
 	r.asReader(t, "defendersync test grafana")
 	for _, d := range all {
-		t.Run(d.Title, func(t *testing.T) { askAll(t, r, d) })
+		t.Run(d.Title, func(t *testing.T) {
+			askAll(t, r, d)
+			keepApart(t, r, d)
+			addUp(t, r, d)
+		})
+	}
+}
+
+// keepApart wants a panel for which one tenant is chosen, or one incident while all
+// tenants are, to show what it shows without the other tenant.
+func keepApart(t *testing.T, r *rig, d *grafanaDashboard) {
+	t.Helper()
+	offered, chosen := variables(t, r, d)
+	ours := chosen.with("tenant", offered["tenant"][0])
+	queries := map[string]string{}
+	for _, v := range d.Templating.List {
+		if v.Type == "query" && v.Name != "tenant" {
+			queries["variable "+v.Name] = expand(t, v.Query, ours)
+		}
+	}
+	for _, p := range d.Panels {
+		for _, q := range p.Targets {
+			switch {
+			case strings.Contains(q.RawSQL, "${incident:sqlstring}"):
+				for i, one := range offered["incident"][:3] {
+					if !strings.HasPrefix(one, offered["tenant"][0]) {
+						t.Fatalf("%s is no incident of the first tenant", one)
+					}
+					queries[fmt.Sprint(p.Title, " ", i)] = expand(t, q.RawSQL, chosen.with("incident", one))
+				}
+			case strings.Contains(q.RawSQL, "${tenant:sqlstring}"): // the others say that they show all
+				queries[p.Title] = expand(t, q.RawSQL, ours)
+			}
+		}
+	}
+	r.sameWithoutNeighbour(t, queries)
+}
+
+// addUp wants what panels count of incidents, alerts and entities to be of both
+// tenants together what it is of the one and of the other: their numbers are equal.
+func addUp(t *testing.T, r *rig, d *grafanaDashboard) {
+	t.Helper()
+	counts := map[string]string{"Busiest detections": "incidents", "Seen": "alerts + incidents", "Alerts by tactic": "high + medium + low",
+		"When which tactic": "alerts", "Commonest techniques": "alerts + incidents", "Newest": "alerts", "Their alerts": "alerts", "Its alerts": "alerts",
+		"Entities by kind": "entities", "Addresses, senders and URLs that keep coming back": "alerts + incidents"}
+	_, chosen := variables(t, r, d)
+	for _, p := range d.Panels {
+		column, ok := counts[p.Title]
+		if !ok || strings.Contains(p.Targets[0].RawSQL, "${incident:sqlstring}") {
+			continue
+		}
+		sum := func(tenants ...string) int {
+			sql := expand(t, limit.ReplaceAllString(strings.TrimSpace(p.Targets[0].RawSQL), ""), chosen.with("tenant", tenants...))
+			return value[int](t, r.db, `SELECT coalesce(sum(`+column+`), 0)::int FROM (`+sql+`) AS q`)
+		}
+		both, ours, theirs := sum(chosen["tenant"]...), sum(chosen["tenant"][0]), sum(chosen["tenant"][1])
+		if both != ours+theirs || ours == 0 {
+			t.Errorf("%s: %s is %d of both tenants together, %d and %d of each", p.Title, column, both, ours, theirs)
+		}
 	}
 }
 

@@ -62,12 +62,12 @@ WITH most AS MATERIALIZED (
   ORDER BY open_incident_count DESC, open_alert_count DESC, alert_count DESC
   LIMIT 50
 )
-SELECT host_name AS device, device AS key, m.open_incident_count AS "open incidents", m.open_alert_count AS "open alerts", d.alert_count AS alerts, risk_score AS risk,
+SELECT host_name AS device, m.tenant_id::text AS tenant, device AS key, m.open_incident_count AS "open incidents", m.open_alert_count AS "open alerts", d.alert_count AS alerts, risk_score AS risk,
   os_platform AS "operating system", rbac_group_name AS "group", health_status AS sensor, last_ip_address AS address, last_seen_at AS last
 FROM most AS m
 CROSS JOIN LATERAL (SELECT * FROM bi.devices AS d WHERE d.tenant_id = m.tenant_id AND d.device = m.entity_key) AS d
 ORDER BY m.open_incident_count DESC, m.open_alert_count DESC, d.alert_count DESC`,
-		entityColumn("device"), hide("key"))
+		entityColumn("device"))
 }
 
 func users() dashboard.Panel {
@@ -80,12 +80,12 @@ WITH most AS MATERIALIZED (
   ORDER BY open_incident_count DESC, open_alert_count DESC, alert_count DESC
   LIMIT 50
 )
-SELECT user_name AS "user", user_key AS key, display_name AS name, m.open_incident_count AS "open incidents", m.open_alert_count AS "open alerts", d.alert_count AS alerts,
+SELECT user_name AS "user", m.tenant_id::text AS tenant, user_key AS key, display_name AS name, m.open_incident_count AS "open incidents", m.open_alert_count AS "open alerts", d.alert_count AS alerts,
   first_seen_at AS first, last_seen_at AS last
 FROM most AS m
 CROSS JOIN LATERAL (SELECT * FROM bi.users AS d WHERE d.tenant_id = m.tenant_id AND d.user_key = m.entity_key) AS d
 ORDER BY m.open_incident_count DESC, m.open_alert_count DESC, d.alert_count DESC`,
-		entityColumn("user"), hide("key"))
+		entityColumn("user"))
 }
 
 // wanted is the entity that is looked up. Keys are in small letters, but for URLs.
@@ -99,8 +99,8 @@ WITH wanted AS (
 )`
 
 func entityFacts() dashboard.Panel {
-	return list(size{24, 5}, text{"What it is", "One row for each kind of entity that has this key: an address of a person may be a user and a mailbox."}, wanted+`
-SELECT entity_type AS type, name, alert_count AS alerts, open_alert_count AS "open alerts", open_incident_count AS "open incidents", first_seen_at AS first, last_seen_at AS last,
+	return list(size{24, 5}, text{"What it is", "One row for each tenant and kind of entity that has this key: an address of a person may be a user and a mailbox."}, wanted+`
+SELECT tenant_id::text AS tenant, entity_type AS type, name, alert_count AS alerts, open_alert_count AS "open alerts", open_incident_count AS "open incidents", first_seen_at AS first, last_seen_at AS last,
   hunting_last_seen_at AS "last in hunting"
 FROM bi.entities
 WHERE entity_key = ANY ((SELECT keys FROM wanted)::text[])
@@ -110,7 +110,7 @@ ORDER BY alert_count DESC`)
 
 func entitySeries() dashboard.Panel {
 	return bars(size{24, 7}, text{"Its alerts", "When the alerts that name it were created, by severity."}, wanted+`
-SELECT $__timeGroupAlias(created_date_time, '1d'), coalesce(severity, 'unknown') AS metric, count(DISTINCT alert_id) AS alerts
+SELECT $__timeGroupAlias(created_date_time, '1d'), coalesce(severity, 'unknown') AS metric, count(DISTINCT (tenant_id, alert_id)) AS alerts
 FROM bi.entity_sightings
 WHERE entity_key = ANY ((SELECT keys FROM wanted)::text[]) AND source = 'alert'
   AND $__timeFilter(created_date_time)
@@ -123,7 +123,7 @@ ORDER BY 1, 2`,
 
 func sightings() dashboard.Panel {
 	return list(size{24, 10}, text{"Where it was seen", "Alerts whose evidence names it, and days on which a hunting table does, the latest first. Widen the time range to look further back: it is one indexed look-up, however much there is. The severity chosen is that of alerts."}, wanted+`
-SELECT last_seen_at AS seen, severity, coalesce(title, table_name) AS "alert or table", status, incident_id::text AS incident, service_source AS product, entity_type AS "named as",
+SELECT last_seen_at AS seen, severity, coalesce(title, table_name) AS "alert or table", status, tenant_id::text AS tenant, incident_id::text AS incident, service_source AS product, entity_type AS "named as",
   array_to_string(properties, ', ') AS "in", nullif(array_to_string(roles, ', '), '') AS roles, nullif(array_to_string(verdicts, ', '), '') AS verdicts
 FROM bi.entity_sightings
 WHERE entity_key = ANY ((SELECT keys FROM wanted)::text[])
@@ -137,7 +137,7 @@ LIMIT 500`,
 
 func kinds() dashboard.Panel {
 	return bars(size{12, 10}, text{"Entities by kind", "Distinct entities that alerts of each day of UTC name."}, `
-SELECT $__timeGroupAlias(created_date_time, '1d'), entity_type AS metric, count(DISTINCT entity_key) AS entities
+SELECT $__timeGroupAlias(created_date_time, '1d'), entity_type AS metric, count(DISTINCT (tenant_id, entity_key)) AS entities
 FROM bi.entity_sightings
 WHERE source = 'alert'
   AND $__timeFilter(created_date_time)
@@ -149,7 +149,7 @@ ORDER BY 1, 2`)
 
 func outside() dashboard.Panel {
 	return list(size{12, 10}, text{"Addresses, senders and URLs that keep coming back", "Those that the most alerts of the time range name. Malicious is a verdict of Defender's in any of them."}, `
-SELECT entity_type AS type, min(name) AS name, entity_key AS key, count(DISTINCT alert_id) AS alerts, count(DISTINCT incident_id) AS incidents,
+SELECT entity_type AS type, min(name) AS name, entity_key AS key, count(DISTINCT (tenant_id, alert_id)) AS alerts, count(DISTINCT (tenant_id, incident_id)) AS incidents,
   bool_or('malicious' = ANY (verdicts)) AS malicious, max(last_seen_at) AS last
 FROM bi.entity_sightings
 WHERE entity_type IN ('ip', 'url', 'mailbox')
@@ -160,10 +160,25 @@ WHERE entity_type IN ('ip', 'url', 'mailbox')
 GROUP BY entity_type, entity_key
 ORDER BY alerts DESC, entity_key
 LIMIT 50`,
-		entityColumn("name"), hide("key"))
+		entityOfAny("name"))
 }
 
-// entityColumn leads to everything about what the column key names.
+// entityColumn leads to everything about what the column key names, in the tenant
+// that the column tenant names: another's host of the same name is another host.
 func entityColumn(name string) look {
-	return column(name, link("All that names it", "/d/"+entitiesUID+"?${tenant:queryparam}&var-entity=${__data.fields.key:percentencode}&${__url_time_range}", false))
+	return func(p *dashboard.Panel) {
+		entityOf("var-tenant=${__data.fields.tenant}", name)(p)
+		hide("tenant")(p)
+	}
+}
+
+// entityOfAny leads to it in all tenants that are chosen: addresses and URLs are
+// the same for everybody.
+func entityOfAny(name string) look { return entityOf("${tenant:queryparam}", name) }
+
+func entityOf(tenant, name string) look {
+	return func(p *dashboard.Panel) {
+		column(name, link("All that names it", "/d/"+entitiesUID+"?"+tenant+"&var-entity=${__data.fields.key:percentencode}&${__url_time_range}", false))(p)
+		hide("key")(p)
+	}
 }

@@ -106,7 +106,7 @@ ORDER BY d.day, p.name`,
 
 func huntStreams() dashboard.Panel {
 	return list(size{24, 8}, text{"How far each is", "Rows are those that the stream ever stored; what its retention has dropped since is counted, too."}, `
-SELECT stream, rows AS "rows stored ever", start_time AS "since", watermark AS "read until", settled_until AS "settled until", extract(epoch FROM lag) AS lag,
+SELECT tenant_id::text AS tenant, stream, rows AS "rows stored ever", start_time AS "since", watermark AS "read until", settled_until AS "settled until", extract(epoch FROM lag) AS lag,
   gap_count AS gaps, extract(epoch FROM gap_time) AS "gaps together", quarantine_count AS quarantine, last_outcome AS "last run"
 FROM bi.freshness
 WHERE {tenant}
@@ -139,7 +139,7 @@ ORDER BY size DESC`,
 
 func huntDiffers() dashboard.Panel {
 	return list(size{12, 9}, text{"Hours that differ from the source", "Counts that were not equal even after the hour had been read again: exact duplicates of a table with a key do that. Empty is right."}, `
-SELECT stream, hour, source_rows AS "at the source", stored_rows AS "stored", checked_at AS checked
+SELECT tenant_id::text AS tenant, stream, hour, source_rows AS "at the source", stored_rows AS "stored", checked_at AS checked
 FROM sync.reconciliations
 WHERE $__timeFilter(hour)
   AND {tenant}
@@ -150,7 +150,7 @@ LIMIT 200`)
 
 func huntSurprises() dashboard.Panel {
 	return list(size{12, 9}, text{"What was not expected", "Properties and types that the service served and the schema did not know, each once. Nothing is lost: it is in raw or extra. Empty is right."}, `
-SELECT first_seen_at AS first, object, property, change, detail
+SELECT first_seen_at AS first, tenant_id::text AS tenant, object, property, change, detail
 FROM sync.schema_changes
 WHERE $__timeFilter(first_seen_at)
   AND object NOT IN ('incident', 'alert', 'evidence')

@@ -20,8 +20,9 @@ func incident() board {
 // incidents are the open ones, worst and oldest first, and those that were
 // created or resolved in the time range: all that the tables lead to.
 func incidents() dashboard.VariableModel {
-	return pick("incident", "Incident", "Open ones, worst and oldest first, then those created or changed in the time range.", `
-SELECT incident_id::text AS __value, concat_ws(' ', '#' || incident_id, display_name) AS __text
+	return pick("incident", "Incident", "Open ones, worst and oldest first, then those created or changed in the time range. To type one: TENANT/NUMBER.", `
+SELECT tenant_id || '/' || incident_id AS __value,
+  concat_ws(' ', '#' || incident_id, display_name, CASE WHEN cardinality(ARRAY[${tenant:sqlstring}]::text[]) > 1 THEN 'of ' || tenant_id END) AS __text
 FROM defender.incidents
 WHERE {tenant}
   AND redirect_incident_id IS NULL
@@ -96,7 +97,7 @@ ORDER BY severity_rank DESC`,
 
 func overdue() dashboard.Panel {
 	return list(size{18, 11}, text{"Past their target, or due within a day", "Open incidents by when they should be resolved, the latest first. Targets are rows of bi.sla_targets."}, `
-SELECT incident_id::text AS incident, severity, display_name AS name, status, coalesce(nullif(assigned_to, ''), 'nobody') AS owner,
+SELECT tenant_id::text AS tenant, incident_id::text AS incident, severity, display_name AS name, status, coalesce(nullif(assigned_to, ''), 'nobody') AS owner,
   extract(epoch FROM age) AS age, extract(epoch FROM sla_due_at - now()) AS "time left", reopen_count AS reopened, incident_web_url AS portal
 FROM bi.incidents
 WHERE is_open AND sla_due_at < now() + interval '1 day'
@@ -112,10 +113,11 @@ func facts() dashboard.Panel {
 SELECT incident_id::text AS number, severity, display_name AS name, status, classification, determination,
   coalesce(nullif(assigned_to, ''), 'nobody') AS owner, created_date_time AS created, acknowledged_at AS acknowledged, resolved_at AS resolved, sla_due_at AS due,
   alert_count AS alerts, entity_count AS entities, nullif(array_to_string(merged_incident_ids, ', '), '') AS "merged into it",
-  nullif(array_to_string(custom_tags, ', '), '') AS tags, incident_web_url AS portal
+  nullif(array_to_string(custom_tags, ', '), '') AS tags, tenant_id::text AS tenant,
+  incident_web_url AS portal
 FROM bi.incidents
 WHERE {tenant}
-  AND incident_id = nullif(${incident:sqlstring}, '')::bigint`,
+  AND {incident}`,
 		severityColumn(), portalColumn())
 }
 
@@ -124,7 +126,7 @@ func course() dashboard.Panel {
 	return states(size{24, 6}, text{"Status, severity and owner", "From the recorded changes. What was before the first synchronisation is shown as it was then."}, newQuery(rows, `
 WITH i AS (
   SELECT * FROM defender.incidents
-  WHERE {tenant} AND incident_id = nullif(${incident:sqlstring}, '')::bigint
+  WHERE {tenant} AND {incident}
 ), h AS (
   SELECT h.field, h.changed_at, h.old_value, h.new_value
   FROM defender.incident_history AS h
@@ -157,7 +159,7 @@ SELECT created_date_time AS created, severity, title, status, service_source AS 
   evidence_count AS evidence, nullif(array_to_string(mitre_techniques, ', '), '') AS techniques, alert_web_url AS portal
 FROM bi.alerts
 WHERE {tenant}
-  AND incident_id = nullif(${incident:sqlstring}, '')::bigint
+  AND {incident}
 ORDER BY created_date_time
 LIMIT 500`,
 		severityColumn(), portalColumn(), durations("time to detect"))
@@ -165,13 +167,13 @@ LIMIT 500`,
 
 func entitiesOf() dashboard.Panel {
 	return list(size{12, 10}, text{"Who and what it touches", "What the evidence of its alerts names. A name leads to everything else that is known of it."}, `
-SELECT entity_type AS type, name, entity_key AS key, alert_count AS alerts, first_seen_at AS first, last_seen_at AS last, is_malicious AS malicious
+SELECT entity_type AS type, name, tenant_id::text AS tenant, entity_key AS key, alert_count AS alerts, first_seen_at AS first, last_seen_at AS last, is_malicious AS malicious
 FROM bi.incident_entities
 WHERE {tenant}
-  AND incident_id = nullif(${incident:sqlstring}, '')::bigint
+  AND {incident}
 ORDER BY is_malicious DESC, alert_count DESC, entity_type, name
 LIMIT 500`,
-		entityColumn("name"), hide("key"))
+		entityColumn("name"))
 }
 
 func changesOf() dashboard.Panel {
@@ -179,7 +181,7 @@ func changesOf() dashboard.Panel {
 SELECT h.changed_at AS at, h.field, h.old_value AS "from", h.new_value AS "to"
 FROM defender.incident_history AS h
 WHERE {h.tenant}
-  AND h.incident_id = nullif(${incident:sqlstring}, '')::bigint
+  AND {h.incident}
 ORDER BY h.changed_at DESC, h.field
 LIMIT 200`)
 }
@@ -189,7 +191,7 @@ func commentsOf() dashboard.Panel {
 SELECT created_date_time AS at, created_by_display_name AS "by", comment
 FROM defender.incident_comments
 WHERE {tenant}
-  AND incident_id = nullif(${incident:sqlstring}, '')::bigint
+  AND {incident}
 ORDER BY comment_no`)
 }
 
@@ -200,7 +202,7 @@ SELECT t.tactic_name AS tactic, t.technique_id AS technique, t.technique_name AS
 FROM bi.alerts AS a
 JOIN bi.alert_techniques AS t USING (tenant_id, alert_id)
 WHERE {a.tenant}
-  AND a.incident_id = nullif(${incident:sqlstring}, '')::bigint
+  AND {a.incident}
 GROUP BY t.tactic_position, t.tactic_name, t.technique_id, t.technique_name
 ORDER BY t.tactic_position, alerts DESC`,
 		techniqueColumn())
@@ -213,16 +215,16 @@ WITH here AS (
   FROM bi.incident_entities AS e
   JOIN defender.entities AS x USING (tenant_id, entity_type, entity_key)
   WHERE {e.tenant}
-    AND e.incident_id = nullif(${incident:sqlstring}, '')::bigint AND x.alert_count < 10
+    AND {e.incident} AND x.alert_count < 10
 ), shared AS (
   SELECT s.tenant_id, s.incident_id, count(DISTINCT (s.entity_type, s.entity_key)) AS shared,
     string_agg(DISTINCT s.entity_type || ' ' || s.name, ', ') AS what
   FROM here AS h
   JOIN bi.entity_sightings AS s USING (tenant_id, entity_type, entity_key)
-  WHERE s.source = 'alert' AND s.incident_id <> nullif(${incident:sqlstring}, '')::bigint
+  WHERE s.source = 'alert' AND NOT ({s.incident})
   GROUP BY s.tenant_id, s.incident_id
 )
-SELECT s.incident_id::text AS incident, i.severity, i.display_name AS name, i.status, s.shared, s.what
+SELECT s.tenant_id::text AS tenant, s.incident_id::text AS incident, i.severity, i.display_name AS name, i.status, s.shared, s.what
 FROM shared AS s
 JOIN defender.incidents AS i USING (tenant_id, incident_id)
 ORDER BY s.shared DESC, s.incident_id DESC

@@ -115,9 +115,13 @@ func severityColumn() look {
 }
 
 // incidentColumn leads to the incident's own page, for the same tenants and time.
+// Whose incident it is stands in the column tenant.
 func incidentColumn() look {
-	return column("incident", ofWidth(100),
-		link("Incident ${__value.raw}", "/d/"+incidentUID+"?${tenant:queryparam}&var-incident=${__value.raw}&${__url_time_range}", false))
+	return func(p *dashboard.Panel) {
+		column("incident", ofWidth(100),
+			link("Incident ${__value.raw}", "/d/"+incidentUID+"?${tenant:queryparam}&var-incident=${__data.fields.tenant}/${__value.raw}&${__url_time_range}", false))(p)
+		hide("tenant")(p)
+	}
 }
 
 // portalColumn leads to Defender's portal, where a record has an address there.

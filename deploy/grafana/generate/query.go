@@ -44,22 +44,27 @@ func newQuery(f format, sql string) *query {
 }
 
 // What nearly every query has stands in SQL here as {tenant} and {severity}, or as
-// {t.tenant} for the table t. Both compare columns and no expressions of them: of
+// {t.tenant} for the table t. They compare columns and no expressions of them: of
 // those PostgreSQL has no statistics, takes them for rare, and looks up one by one
 // what is nearly everything. No tenant is chosen in a database that is still empty.
+//
+// {incident} is the one that is chosen, as TENANT/NUMBER: a number alone is of as many
+// incidents as there are tenants. What is not written so finds nothing.
 const (
 	ofTenant   = "T.tenant_id = ANY (array_remove(ARRAY[${tenant:sqlstring}]::text[], '')::uuid[])"
+	ofIncident = "T.tenant_id = substring(${incident:sqlstring} FROM '^([0-9a-f-]{36})/')::uuid" +
+		" AND T.incident_id = substring(${incident:sqlstring} FROM '/([0-9]{1,18})$')::bigint"
 	ofSeverity = "(T.severity IN (${severity:sqlstring})" +
 		" OR 'other' IN (${severity:sqlstring}) AND coalesce(T.severity NOT IN ('high', 'medium', 'low', 'informational'), true))"
 )
 
-var condition = regexp.MustCompile(`\{(\w+\.)?(tenant|severity)\}`)
+var condition = regexp.MustCompile(`\{(\w+\.)?(tenant|incident|severity)\}`)
 
 // chosen puts the conditions in.
 func chosen(sql string) string {
 	return condition.ReplaceAllStringFunc(strings.TrimSpace(sql), func(s string) string {
 		m := condition.FindStringSubmatch(s)
-		return strings.ReplaceAll(map[string]string{"tenant": ofTenant, "severity": ofSeverity}[m[2]], "T.", m[1])
+		return strings.ReplaceAll(map[string]string{"tenant": ofTenant, "incident": ofIncident, "severity": ofSeverity}[m[2]], "T.", m[1])
 	})
 }
 

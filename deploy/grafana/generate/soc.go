@@ -48,7 +48,7 @@ LIMIT 12`)
 
 func queue() dashboard.Panel {
 	return list(size{24, 11}, text{"Next", "Open incidents, worst and oldest first. A number leads to the incident's page here, portal to Defender's."}, `
-SELECT incident_id::text AS incident, severity, display_name AS name, status, coalesce(nullif(assigned_to, ''), 'nobody') AS owner,
+SELECT tenant_id::text AS tenant, incident_id::text AS incident, severity, display_name AS name, status, coalesce(nullif(assigned_to, ''), 'nobody') AS owner,
   extract(epoch FROM age) AS age, extract(epoch FROM sla_due_at - now()) AS "time left",
   alert_count AS alerts, entity_count AS entities, incident_web_url AS portal
 FROM bi.incidents
@@ -145,7 +145,7 @@ ORDER BY count(*) DESC`,
 
 func noisyDetections() dashboard.Panel {
 	return list(size{24, 9}, text{"Busiest detections", "Alerts created in the time range by title. False is the share of false positives among those that were classified: high and many is a rule to tune."}, `
-SELECT title, service_source AS product, count(*) AS alerts, count(DISTINCT incident_id) AS incidents, count(*) FILTER (WHERE is_open) AS unresolved,
+SELECT title, service_source AS product, count(*) AS alerts, count(DISTINCT (tenant_id, incident_id)) AS incidents, count(*) FILTER (WHERE is_open) AS unresolved,
   100.0 * count(*) FILTER (WHERE classification = 'falsePositive')
     / nullif(count(*) FILTER (WHERE classification <> 'unknown'), 0) AS "false",
   max(created_date_time) AS last
@@ -161,11 +161,11 @@ LIMIT 30`,
 
 func settled() dashboard.Panel {
 	return list(size{24, 6}, text{"Up to when these numbers stay as they are", "A report that ends at settled until does not change under its reader, but for merges and changes of severity. More in Sync health."}, `
-SELECT stream, watermark AS "read until", settled_until AS "settled until", extract(epoch FROM lag) AS lag,
+SELECT tenant_id::text AS tenant, stream, watermark AS "read until", settled_until AS "settled until", extract(epoch FROM lag) AS lag,
   gap_count AS gaps, quarantine_count AS quarantine, last_outcome AS "last run"
 FROM bi.freshness
 WHERE {tenant}
   AND stream IN ('incidents', 'alerts')
-ORDER BY stream DESC`,
+ORDER BY tenant_id, stream DESC`,
 		durations("lag"), freshnessColumns())
 }
