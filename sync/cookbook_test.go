@@ -2,6 +2,7 @@ package sync_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
@@ -96,7 +97,8 @@ func TestCookbookFillsSightingsIn(t *testing.T) {
 	}
 }
 
-// TestCookbook asks every question as a reader would, and wants an answer.
+// TestCookbook asks every question as a reader would, and wants an answer, which
+// is the same of a tenant whether there is another in the database or not.
 func TestCookbook(t *testing.T) {
 	text, err := os.ReadFile(cookbook)
 	if err != nil {
@@ -108,8 +110,14 @@ func TestCookbook(t *testing.T) {
 	}
 	r := newDemoRig(t)
 	consistent(t, r.db)
+	r.addNeighbour(t)
 	r.exec(t, `ANALYZE`) // as autovacuum does within a minute
 	r.asReader(t, "defendersync test cook")
+	ours := map[string]string{}
+	for _, q := range recipes {
+		ours[q[1]] = `SELECT * FROM (` + limit.ReplaceAllString(strings.TrimRight(q[3], "; \n"), "") + `) AS q WHERE tenant_id <> '` + neighbour + `'`
+	}
+	r.sameWithoutNeighbour(t, ours)
 	for _, q := range recipes {
 		t.Run(q[1], func(t *testing.T) {
 			began := time.Now()
@@ -125,6 +133,16 @@ func TestCookbook(t *testing.T) {
 				t.Error("no rows")
 			}
 			justified(t, all)
+			tenants := map[any]int{}
+			for _, row := range all {
+				tenants[fmt.Sprintf("%x", row["tenant_id"])]++
+			}
+			switch theirs := tenants[strings.ReplaceAll(neighbour, "-", "")]; {
+			case strings.Contains(q[3], "-- your tenant and") && theirs > 0:
+				t.Errorf("%d rows of another tenant than the one that is asked for", theirs)
+			case strings.Contains(q[1], "most common") && (theirs != len(all)/2 || len(tenants) != 2):
+				t.Errorf("rows by tenant: %v, want as many of each", tenants)
+			}
 			if strings.Contains(q[1], "this hash") {
 				seen := map[any]int{}
 				for _, row := range all {
