@@ -127,7 +127,7 @@ func (d *decoder) document(content []byte, v any) {
 	var syntax yaml.Error
 	switch {
 	case errors.As(err, &syntax):
-		d.fail(syntax.GetToken(), "", "not valid YAML: %s%s", syntax.GetMessage(), bracesHint(content, syntax.GetToken()))
+		d.fail(syntax.GetToken(), "", "not valid YAML: %s%s", tabNamed(syntax.GetMessage()), bracesHint(content, syntax.GetToken()))
 	case err != nil:
 		d.fail(nil, "", "not valid YAML")
 	case len(f.Docs) > 1:
@@ -135,6 +135,14 @@ func (d *decoder) document(content []byte, v any) {
 	case len(f.Docs) == 1 && f.Docs[0].Body != nil:
 		d.node(f.Docs[0].Body, "", reflect.ValueOf(v).Elem())
 	}
+}
+
+// tabNamed is a YAML error in which a tab can be seen.
+func tabNamed(message string) string {
+	if strings.Contains(message, "\t") || strings.Contains(message, "tab character") {
+		return "a tab stands here; indent with spaces"
+	}
+	return message
 }
 
 // bracesHint explains the error that ${VAR} without quotes causes inside { }.
