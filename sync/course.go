@@ -54,12 +54,13 @@ type tally struct {
 	store.Counts
 }
 
-// Progress is where a pass stands after a commit.
+// Progress is where a pass stands after a commit, or that it is over.
 type Progress struct {
 	Tenant, Stream      string
 	Rows                int64 // records read by this pass
 	Calls               int64
 	From, Cursor, Until time.Time
+	Ended               bool // well or not; nothing but the names is told then
 }
 
 func (p *course) way() *course { return p }

@@ -27,7 +27,7 @@ type WorkerConfig struct {
 	Command  string           // recorded in sync.runs: "run", "sync", "demo"
 	Log      *slog.Logger     // nil logs nothing
 	Now      func() time.Time // nil is time.Now
-	Progress func(Progress)   // called after each commit; may be nil
+	Progress func(Progress)   // called after each commit and at the end; may be nil
 
 	// Patience is how long a database that does not answer is waited for before
 	// the passes in it are given up; 0 is a minute.
@@ -341,6 +341,9 @@ func (w *Worker) recorded(ctx context.Context, e errand, work func(context.Conte
 		return r
 	}
 	err = work(ctx, e, &r)
+	if w.cfg.Progress != nil {
+		w.cfg.Progress(Progress{Tenant: r.Tenant, Stream: r.Stream, Ended: true})
+	}
 	r.Elapsed = time.Since(began)
 	if err != nil {
 		r = failed(ctx, r, err)

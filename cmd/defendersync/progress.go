@@ -136,12 +136,12 @@ func (p *progress) clear() {
 	}
 }
 
-// observe takes the state of a pass after a commit.
+// observe takes the state of a pass after a commit, or its end.
 func (p *progress) observe(g defsync.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	i := slices.IndexFunc(p.passes, func(q *passProgress) bool { return q.Tenant == g.Tenant && q.Stream == g.Stream })
-	ended := !g.Cursor.Before(g.Until)
+	ended := g.Ended || !g.Cursor.Before(g.Until)
 	switch {
 	case i < 0 && !ended:
 		p.passes = append(p.passes, &passProgress{Progress: g, first: g, began: p.now()})

@@ -87,6 +87,20 @@ func TestProgressElsewhereIsALogLine(t *testing.T) {
 	}
 }
 
+// A pass that fails half-way is not shown any more, while others are.
+func TestProgressEndsWithItsPass(t *testing.T) {
+	p, out, _ := fakeProgress(false)
+	other := at(3, 10)
+	other.Stream = "alerts"
+	p.observe(at(2, 1000))
+	p.observe(other)
+	p.observe(defsync.Progress{Tenant: "contoso", Stream: "incidents", Until: at(2, 0).Until, Ended: true})
+	p.tell()
+	if got := out.String(); strings.Contains(got, "stream=incidents") || !strings.Contains(got, "stream=alerts") {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestProgressEndsOnce(t *testing.T) {
 	p, out, _ := fakeProgress(true)
 	stop := p.start()
