@@ -182,12 +182,17 @@ func (b *baseURL) setText(s string) error {
 	return nil
 }
 
+var errUserinfo = errors.New("holds a user name or a password; leave them out, credential is the place for a secret")
+
 // audienceURL names a service to the token endpoint and is kept to the letter.
 type audienceURL string
 
 func (a *audienceURL) setText(s string) error {
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" && u.Scheme != "api" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if err == nil && u.User != nil {
+		return errUserinfo
+	}
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" && u.Scheme != "api" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 		return errors.New("is not an audience; write a URI such as https://graph.microsoft.com or api://client-id")
 	}
 	*a = audienceURL(s)
@@ -199,7 +204,7 @@ func (a *audienceURL) setText(s string) error {
 func checkWebURL(s string) error {
 	u, err := url.Parse(s)
 	if err == nil && u.User != nil {
-		return errors.New("holds a user name or a password; leave them out, credential is the place for a secret")
+		return errUserinfo
 	}
 	if err != nil || u.Hostname() == "" || u.Opaque != "" || u.RawQuery != "" || u.Fragment != "" {
 		return errors.New("is not a base URL; write one such as https://graph.microsoft.com")
