@@ -57,8 +57,7 @@ func lacks(ctx context.Context, pool *pgxpool.Pool, err error) string {
 		return fmt.Sprintf("role %s may not create schemas; as the owner of the database run GRANT CREATE ON DATABASE %s TO %s",
 			quoted(role), quoted(database), quoted(role))
 	case owner != "":
-		return fmt.Sprintf("role %s does not own the schemas of defendersync, %s does; migrate as that role, or as it run GRANT %s TO %s",
-			quoted(role), quoted(owner), quoted(owner), quoted(role))
+		return fmt.Sprintf("role %s does not own the schemas of defendersync, %s does; %s", quoted(role), quoted(owner), become(ctx, pool, owner, role))
 	}
 	return ""
 }
@@ -86,10 +85,19 @@ func lacksHunting(ctx context.Context, pool *pgxpool.Pool, table string, err err
 		return fmt.Sprintf("role %s may not make tables in the schema hunting; as its owner %s run GRANT CREATE ON SCHEMA hunting TO %s",
 			quoted(role), quoted(schemaOwner), quoted(role))
 	case owner != "":
-		return fmt.Sprintf("role %s does not own hunting.%s, %s does; migrate as that role, or as it run GRANT %s TO %s",
-			quoted(role), table, quoted(owner), quoted(owner), quoted(role))
+		return fmt.Sprintf("role %s does not own hunting.%s, %s does; %s", quoted(role), table, quoted(owner), become(ctx, pool, owner, role))
 	}
 	return ""
+}
+
+// become says how role comes to what is owner's. Nobody is made a superuser.
+func become(ctx context.Context, pool *pgxpool.Pool, owner, role string) string {
+	const super = `SELECT rolsuper FROM pg_roles WHERE rolname = $1`
+	var is bool
+	if err := pool.QueryRow(ctx, super, owner).Scan(&is); err != nil || is {
+		return "migrate as that role"
+	}
+	return fmt.Sprintf("migrate as that role, or as it run GRANT %s TO %s", quoted(owner), quoted(role))
 }
 
 func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }

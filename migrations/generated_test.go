@@ -299,7 +299,9 @@ func TestHuntingSaysWhichGrantIsMissing(t *testing.T) {
 	address := storetest.URL(t)
 	owner := connect(t, address)
 	const role = "defendersync_test_widener"
+	const owns = `"defendersync_test_owner"`
 	withRole(t, owner, role)
+	withRole(t, owner, strings.Trim(owns, `"`))
 	exec := func(sql string) {
 		t.Helper()
 		if _, err := owner.Exec(t.Context(), sql); err != nil {
@@ -327,8 +329,15 @@ func TestHuntingSaysWhichGrantIsMissing(t *testing.T) {
 	mustMeet(t, s, "DeviceEvents", "Name")
 	exec(`REASSIGN OWNED BY "` + role + `" TO CURRENT_USER`)
 	exec(`GRANT ALL ON hunting.device_events TO "` + role + `"`)
-	if err := meet(t, s, true, "DeviceEvents", "Name", "More"); err == nil || !strings.Contains(err.Error(), `does not own hunting.device_events`) {
-		t.Errorf("error %v", err)
+	for _, of := range []struct{ owner, advice string }{
+		{"CURRENT_USER", "; migrate as that role: ERROR"}, // the tests' superuser, whom nobody is to become
+		{owns, "; migrate as that role, or as it run GRANT " + owns + ` TO "` + role + `": ERROR`},
+	} {
+		exec(`ALTER TABLE hunting.device_events OWNER TO ` + of.owner)
+		err := meet(t, s, true, "DeviceEvents", "Name", "More")
+		if err == nil || !strings.Contains(err.Error(), `does not own hunting.device_events`) || !strings.Contains(err.Error(), of.advice) {
+			t.Errorf("error %v", err)
+		}
 	}
 }
 

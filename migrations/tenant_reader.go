@@ -165,10 +165,12 @@ func tenantGrants(ctx context.Context, tx pgx.Tx, role, policy, tenantID string)
 func quoteLiteral(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
 // replacedViews lists what gives the views back what a migration that replaced
-// them took, where there is a reader of one tenant; with any, of all views.
+// them took, where there is a reader of one tenant: of views that this role may
+// have replaced, or with all of every view. Another role's is not ours to change,
+// and nothing of it is granted to the reader.
 func replacedViews(ctx context.Context, pool *pgxpool.Pool, all bool) ([]string, error) {
 	const list = ourRelations + `
-		AND ($2 OR NOT coalesce('security_invoker=true' = ANY (c.reloptions), false))
+		AND ($2 OR NOT coalesce('security_invoker=true' = ANY (c.reloptions), false) AND pg_has_role(c.relowner, 'USAGE'))
 		AND EXISTS (SELECT FROM pg_catalog.pg_policy AS p WHERE p.polname LIKE 'tenant\_reader\_%')
 		ORDER BY 1`
 	rows, err := pool.Query(ctx, list, []string{"v"}, all)

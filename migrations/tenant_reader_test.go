@@ -315,3 +315,31 @@ func TestReaderOfOneTenantSeesTheNewSightings(t *testing.T) {
 		}
 	}
 }
+
+// A view that somebody else made does not keep a worker from starting that may
+// not change it.
+func TestViewOfSomebodyElse(t *testing.T) {
+	address := storetest.URL(t)
+	owner := connect(t, address)
+	if texts(t, owner, `SELECT (current_setting('server_version_num')::int < 150000)::text`)[0] == "true" {
+		t.Skip("before PostgreSQL 15 there are no readers of one tenant")
+	}
+	const reader, worker = "defendersync test one of two", "defendersync test two of two"
+	withRole(t, owner, reader)
+	withRole(t, owner, worker)
+	if err := migrations.GrantReadTenant(t.Context(), owner, reader, tenant); err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{
+		`CREATE VIEW hunting.by_hand AS SELECT 1 AS one`,
+		`GRANT USAGE ON SCHEMA sync TO "` + worker + `"`,
+		`GRANT SELECT ON ALL TABLES IN SCHEMA sync TO "` + worker + `"`,
+	} {
+		if _, err := owner.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := migrations.UpFiles(t.Context(), as(t, address, worker)); err != nil {
+		t.Error(err)
+	}
+}
