@@ -43,15 +43,16 @@ func scanCheckpoint(row pgx.Row) (Checkpoint, error) {
 func queueCheckpoint(b *pgx.Batch, c Checkpoint, n Counts, now time.Time, stored *Checkpoint) {
 	const create = `
 		INSERT INTO sync.checkpoints (
-			tenant_id, stream, start_time, watermark, next_from, resume_point, window_width, passed_at, rows, changed, updated_at, revision
+			tenant_id, stream, start_time, watermark, next_from, resume_point, window_width, passed_at, rows, changed, updated_at, revision, settled_until
 		)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, CASE WHEN $6::jsonb IS NULL AND $8::timestamptz IS NOT NULL THEN $5::timestamptz END)
 		ON CONFLICT (tenant_id, stream) DO NOTHING
 		RETURNING tenant_id, stream, start_time, watermark, next_from, resume_point, window_width, passed_at, rows, changed, revision`
 	const move = `
 		UPDATE sync.checkpoints
 		SET start_time = least(start_time, $12), watermark = greatest(watermark, $3), next_from = $4, resume_point = $5, window_width = $6, passed_at = $7,
-			rows = rows + $8, changed = changed + $9, updated_at = $10, revision = revision + 1
+			rows = rows + $8, changed = changed + $9, updated_at = $10, revision = revision + 1,
+			settled_until = CASE WHEN $5::jsonb IS NULL AND $7::timestamptz IS NOT NULL THEN $4::timestamptz ELSE settled_until END
 		WHERE tenant_id = $1 AND stream = $2 AND revision = $11
 		RETURNING tenant_id, stream, start_time, watermark, next_from, resume_point, window_width, passed_at, rows, changed, revision`
 	var passed *time.Time

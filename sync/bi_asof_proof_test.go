@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	defsync "defendersync/sync"
 	"defendersync/sync/defendersim"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -99,11 +100,44 @@ func TestFreshness(t *testing.T) {
 	if got.Gaps != 1 || !got.Settled.Equal(got.Start) {
 		t.Errorf("%+v: nothing is settled after a gap", got)
 	}
-	r.exec(t, `UPDATE sync.checkpoints SET passed_at = NULL`)
-	if n := value[int64](t, r.db, `SELECT count(*) FROM bi.freshness WHERE settled_until IS NOT NULL`); n != 0 {
-		t.Error("settled before a first pass has ended")
+}
+
+// TestSettledWhileCatchingUp: a pass that is under way, or was cut off, settles
+// nothing: what it has still to read may have happened on any of the days behind it.
+func TestSettledWhileCatchingUp(t *testing.T) {
+	r := newRig(t, rigOptions{world: defendersim.WorldOptions{Seed: 5, Incidents: 300}})
+	const settled = `SELECT coalesce(max(settled_until), '-infinity') = '-infinity', coalesce(max(settled_until), '2000-01-01Z') FROM bi.freshness WHERE stream = 'incidents'`
+	type until struct {
+		None bool
+		At   time.Time
+	}
+	cutOff := func() {
+		t.Helper()
+		off := r.sim.Inject(defendersim.Fault{Kind: defendersim.FaultStatus, Endpoint: defendersim.Incidents, Status: 403, Skip: 2})
+		defer off()
+		if res := r.worker.Sync(t.Context(), "", []string{"incidents"})[0]; res.Outcome != defsync.OutcomeFailed || res.Inserted+res.Updated == 0 {
+			t.Fatalf("the pass ended %+v", res)
+		}
+	}
+	cutOff()
+	if got := query[until](t, r.db, settled)[0]; !got.None {
+		t.Errorf("settled until %s before a first pass has ended", got.At)
 	}
 	if n := value[int64](t, r.db, `SELECT count(*) FROM bi.incident_daily WHERE is_settled`); n != 0 {
-		t.Error("days are settled before a first pass has ended")
+		t.Errorf("%d days are settled before a first pass has ended", n)
+	}
+	r.sync(t)
+	before := query[until](t, r.db, settled)[0]
+	for range 20 {
+		r.clock.advance(24 * time.Hour)
+		r.world.StepN(12)
+	}
+	cutOff()
+	if after := query[until](t, r.db, settled)[0]; after != before {
+		t.Errorf("a pass that was cut off settled what lies before %s; the last that ended, before %s", after.At, before.At)
+	}
+	r.sync(t)
+	if after, want := query[until](t, r.db, settled)[0], r.clock.Now().Add(-32*time.Minute); !after.At.Equal(want) {
+		t.Errorf("settled until %s, want %s", after.At, want)
 	}
 }
