@@ -22,7 +22,7 @@ const (
 	WarningSilence  WarningKind = "silence"  // no record for longer than is usual
 	WarningVolume   WarningKind = "volume"   // no record in an hour of the week that always had some
 	WarningExpiring WarningKind = "expiring" // what was not read is about to be forgotten by the service
-	WarningRun      WarningKind = "run"      // what the last run, a backfill or a comparison, said
+	WarningRun      WarningKind = "run"      // what the last run said and the next may not: a backfill, a comparison, an answer without all of the key
 )
 
 // WarningKinds lists all kinds.
