@@ -8,12 +8,16 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"defendersync/migrations"
 	"defendersync/store/pglocal"
 	"github.com/spf13/cobra"
 )
+
+// demoDataDir is where the demo keeps its PostgreSQL unless told otherwise.
+const demoDataDir = "./data"
 
 // demoFlags are the demo's own.
 type demoFlags struct {
@@ -44,7 +48,7 @@ func (a *app) demoCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&f.once, "once", false, "sync twice, show the result and end, instead of running until Ctrl-C")
 	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", `address for HTTP while running; "" for none`)
 	cmd.Flags().IntVar(&f.scale, "scale", 1, "size of the tenant, in units of 300 incidents")
-	cmd.Flags().StringVar(&f.dataDir, "data-dir", "./data", "the private PostgreSQL lives in its folder demo")
+	cmd.Flags().StringVar(&f.dataDir, "data-dir", demoDataDir, "the private PostgreSQL lives in its folder demo")
 	return cmd
 }
 
@@ -82,13 +86,27 @@ func (a *app) demo(ctx context.Context, f demoFlags) error {
 		return err
 	}
 	if f.once {
-		return a.demoOnce(ctx, s, show, began)
+		return a.demoOnce(ctx, s, show, demoStart{began, f.again()})
 	}
 	return a.demoLive(ctx, s, tenant, f.listen)
 }
 
+// again is the command that starts the demo on the same PostgreSQL.
+func (f demoFlags) again() string {
+	if f.dataDir == demoDataDir {
+		return "defendersync demo"
+	}
+	return "defendersync demo --data-dir '" + strings.ReplaceAll(f.dataDir, "'", `'\''`) + "'"
+}
+
+// demoStart is when the demo began, and how to begin it again.
+type demoStart struct {
+	at    time.Time
+	again string
+}
+
 // demoOnce syncs twice and shows what came of it.
-func (a *app) demoOnce(ctx context.Context, s *session, show *progress, began time.Time) error {
+func (a *app) demoOnce(ctx context.Context, s *session, show *progress, began demoStart) error {
 	var written int64
 	for pass := 1; pass <= 2; pass++ {
 		results := s.worker.Sync(ctx, "", nil)
@@ -100,7 +118,7 @@ func (a *app) demoOnce(ctx context.Context, s *session, show *progress, began ti
 		for _, r := range results {
 			written += r.Inserted + r.Updated
 		}
-		fmt.Fprintf(a.stdout, "\nPass %d: %s rows written\n\n", pass, grouped(written))
+		fmt.Fprintf(a.stdout, "\nPass %d: %s rows written%s\n\n", pass, grouped(written), besides(written))
 		if err := printResults(a.stdout, a.look(), results); err != nil {
 			return err
 		}
@@ -111,14 +129,22 @@ func (a *app) demoOnce(ctx context.Context, s *session, show *progress, began ti
 	if err := showDemo(ctx, a.stdout, a.look(), s.db); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "\nDone in %s.", time.Since(began).Round(100*time.Millisecond))
+	fmt.Fprintf(a.stdout, "\nDone in %s.", time.Since(began.at).Round(100*time.Millisecond))
 	if !isTerminal(a.stdin) || !isTerminal(a.stdout) {
-		fmt.Fprintf(a.stdout, " PostgreSQL stops now.\nTo look for yourself, run `defendersync demo` and, while it runs:\n\n  %s\n", s.db.server.PSQL())
+		fmt.Fprintf(a.stdout, " PostgreSQL stops now.\nTo look for yourself, run `%s` and, while it runs:\n\n  %s\n", began.again, s.db.server.PSQL())
 		return nil
 	}
 	fmt.Fprintf(a.stdout, " To look for yourself, in another terminal:\n\n  %s\n", s.db.server.PSQL())
 	a.waitForEnter(ctx)
 	return nil
+}
+
+// besides says why the tables have more rows than were counted.
+func besides(written int64) string {
+	if written == 0 {
+		return ""
+	}
+	return ", besides the comments, evidence and techniques that belong to them"
 }
 
 // waitForEnter keeps PostgreSQL up for somebody at a terminal to look at.
