@@ -3,6 +3,9 @@ package migrations_test
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"defendersync/migrations"
 	"defendersync/store/storetest"
 )
 
@@ -30,15 +33,17 @@ func TestViewsForAnalystsKeepTheTenant(t *testing.T) {
 	}
 }
 
-// The table of ATT&CK is consistent in itself, and knows what Defender's alerts
-// are known to show.
+// The table of ATT&CK is consistent in itself, and whole: it has as many techniques
+// and sub-techniques as MITRE counts in version 18, in all and under each tactic.
 func TestAttackTable(t *testing.T) {
 	pool := connect(t, storetest.URL(t))
 	for what, sql := range map[string]string{
 		"ids that are none":        `SELECT technique_id FROM bi.attack_techniques WHERE technique_id !~ '^T[0-9]{4}(\.[0-9]{3})?$'`,
 		"sub-techniques of nobody": `SELECT technique_id FROM bi.attack_techniques WHERE (technique_id LIKE '%.%') <> (parent_id IS NOT NULL) OR parent_id <> split_part(technique_id, '.', 1)`,
-		"tactics that are none":    `SELECT technique_id FROM bi.attack_techniques WHERE NOT tactic_ids <@ (SELECT array_agg(tactic_id) FROM bi.attack_tactics) OR tactic_ids = '{}'`,
-		"names that occur twice":   `SELECT name FROM bi.attack_techniques WHERE parent_id IS NULL GROUP BY name HAVING count(*) > 1`,
+		"parents that are not here, or of other tactics": `SELECT s.technique_id FROM bi.attack_techniques AS s LEFT JOIN bi.attack_techniques AS p ON p.technique_id = s.parent_id
+			WHERE s.parent_id IS NOT NULL AND (p.parent_id IS NOT NULL OR p.tactic_ids IS DISTINCT FROM s.tactic_ids)`,
+		"tactics that are none":  `SELECT technique_id FROM bi.attack_techniques WHERE NOT tactic_ids <@ (SELECT array_agg(tactic_id) FROM bi.attack_tactics) OR tactic_ids = '{}'`,
+		"names that occur twice": `SELECT name FROM bi.attack_techniques WHERE parent_id IS NULL GROUP BY name HAVING count(*) > 1`,
 	} {
 		if found := texts(t, pool, sql); len(found) > 0 {
 			t.Errorf("%s: %q", what, found)
@@ -48,6 +53,16 @@ func TestAttackTable(t *testing.T) {
 		JOIN bi.attack_tactics AS c ON c.tactic_id = ANY (k.tactic_ids) WHERE technique_id = 'T1078.004' GROUP BY k.name`); len(got) != 1 ||
 		got[0] != "Cloud Accounts of Initial Access, Persistence, Privilege Escalation, Defense Evasion" {
 		t.Errorf("T1078.004 is %q", got)
+	}
+	want := []string{"216 techniques", "475 sub-techniques", "45 of TA0043", "47 of TA0042", "22 of TA0001", "46 of TA0002", "126 of TA0003", "109 of TA0004",
+		"215 of TA0005", "67 of TA0006", "49 of TA0007", "23 of TA0008", "41 of TA0009", "45 of TA0011", "19 of TA0010", "33 of TA0040"}
+	got := texts(t, pool, `SELECT v.n || v.what FROM (
+			SELECT -1 AS position, ' techniques' AS what, count(*) AS n FROM bi.attack_techniques WHERE parent_id IS NULL
+			UNION ALL SELECT 0, ' sub-techniques', count(*) FROM bi.attack_techniques WHERE parent_id IS NOT NULL
+			UNION ALL SELECT c.position, ' of ' || c.tactic_id, count(*) FROM bi.attack_tactics AS c JOIN bi.attack_techniques AS k ON c.tactic_id = ANY (k.tactic_ids) GROUP BY 1, 2
+		) AS v ORDER BY v.position`)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("other than in version 18 (-want +got):\n%s", diff)
 	}
 }
 
@@ -81,5 +96,34 @@ func TestAlertsOfMergedIncidentsCountForTheRoot(t *testing.T) {
 		if got := texts(t, pool, sql); len(got) != 1 || got[0] != want {
 			t.Errorf("%s: %q, want %s", sql, got, want)
 		}
+	}
+}
+
+// Somebody who missed a technique may have put it in: the way up corrects the row,
+// and the way back leaves what was there before.
+func TestAttackTableGrowsAndShrinks(t *testing.T) {
+	pool := connect(t, storetest.URL(t))
+	const whole = 18
+	const count = `SELECT count(*) || ' ' || count(*) FILTER (WHERE technique_id = 'T1656') FROM bi.attack_techniques`
+	if _, err := migrations.DownTo(t.Context(), pool, whole-1); err != nil {
+		t.Fatal(err)
+	}
+	if got := texts(t, pool, count); got[0] != "426 0" {
+		t.Errorf("before: %q", got)
+	}
+	for _, sql := range []string{
+		`INSERT INTO bi.attack_techniques (technique_id, name, tactic_ids, attack_version) VALUES ('T1656', 'ours', '{TA0001}', 'ours')`,
+		`INSERT INTO bi.attack_techniques (technique_id, name, tactic_ids, attack_version) VALUES ('T1583.001', 'ours', '{TA0001}', 'ours')`,
+	} {
+		if _, err := pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := migrations.Up(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	got := texts(t, pool, `SELECT concat_ws(' ', technique_id, name, parent_id, tactic_ids, attack_version) FROM bi.attack_techniques WHERE technique_id IN ('T1656', 'T1583.001') ORDER BY 1`)
+	if want := []string{"T1583.001 Domains T1583 {TA0042} 18", "T1656 Impersonation {TA0005} 18"}; !cmp.Equal(got, want) {
+		t.Errorf("after: %q, want %q", got, want)
 	}
 }
