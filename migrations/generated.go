@@ -187,9 +187,13 @@ func downGenerated(ctx context.Context, pool *pgxpool.Pool) (Migration, error) {
 
 // forget removes a migration that is not applied. Its stream asks for it anew.
 func (g generated) forget(ctx context.Context, pool *pgxpool.Pool) error {
+	const lock = `LOCK TABLE sync.hunting_migrations IN SHARE ROW EXCLUSIVE MODE` // as whoever writes one down does, and first
 	const hold = `SELECT FROM sync.hunting_migrations WHERE version = $1 AND name = $2 FOR UPDATE`
 	const isApplied = `SELECT EXISTS (SELECT FROM sync.goose_hunting_version WHERE version_id = $1 AND is_applied)`
 	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, lock); err != nil {
+			return err
+		}
 		tag, err := tx.Exec(ctx, hold, g.version, g.name) // whoever applies it holds it, too
 		if err != nil || tag.RowsAffected() == 0 {
 			return err

@@ -3,6 +3,14 @@ package main
 // hunted: rows of hunting tables are told apart, kept once, and private where they should be.
 func hunted() []mutant {
 	return []mutant{
+		of("a table that cannot be made holds up no other", "migrations", "TestStuckMigrationIsAlone", "migrations/generated.go",
+			`refused[g.table] = partial.Err`, `return err`),
+		of("what is not applied goes down first", "migrations", "TestDownForgetsWhatIsStuck", "migrations/generated.go",
+			`if waiting := pendingOf(all, ""); len(waiting) > 0 {`, `if waiting := pendingOf(all, ""); len(waiting) > len(all) {`),
+		of("what is forgotten is not applied", "migrations", "TestForgottenMigrationIsNotApplied", "migrations/generated.go",
+			`IF NOT FOUND THEN`, `IF false THEN`),
+		of("a table of another mode is written down anew", "store", "TestHuntMigrationOfNoUse", "store/hunt_migrate.go",
+			`(!t.pending || t.ranges != (spec.Mode == HuntSnapshot))`, `!t.pending`),
 		of("no-op guard of hunting rows", "store", "TestHuntRereadIsFree", "store/hunt_load.go",
 			`SELECT h.row_hash = k.row_hash OR %[1]s AS same`, `SELECT %[1]s AS same`),
 		of("stale guard of hunting rows", "store", "TestHuntNewestOfKey", "store/hunt_load.go",
