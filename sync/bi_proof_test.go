@@ -19,7 +19,7 @@ const (
 			incident_id, coalesce(status, ''), coalesce(severity, ''), coalesce(assigned_to, ''), is_open,
 			coalesce(acknowledged_at, '0001-01-01Z'), coalesce(acknowledged_from, ''), coalesce(resolved_at, '0001-01-01Z'), coalesce(resolved_from, ''),
 			coalesce(time_to_acknowledge, '0'), coalesce(time_to_resolve, '0'), coalesce(age, '0'), reopen_count, alert_count, open_alert_count,
-			coalesce(sla_breached::text, ''), merged_incident_ids
+			coalesce(sla_breached::text, ''), coalesce(sla_acknowledge_breached::text, ''), merged_incident_ids
 		FROM bi.incidents`
 	selectDaily = `
 		SELECT day::text, severity, opened, resolved, reopened, backlog

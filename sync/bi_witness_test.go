@@ -109,6 +109,7 @@ type biIncident struct {
 	Age                        time.Duration
 	Reopened, Alerts, Open     int64
 	SLABreached                string // "true", "false", "" for NULL
+	LateAcknowledged           string
 	Merged                     []int64
 }
 
@@ -144,12 +145,30 @@ func (w *witness) truth(now time.Time) map[int64]biIncident {
 		if b.IsOpen {
 			b.Age = now.Sub(i.Created)
 		}
-		if d, ok := target[i.Severity]; ok && i.Status != "redirected" {
+		if d, ok := target[l.severityAt(end)]; ok && i.Status != "redirected" {
 			b.SLABreached = fmt.Sprint(end.After(i.Created.Add(d)))
 		}
+		b.LateAcknowledged = w.lateAcknowledged(i, b, l.severityAt(end), now)
 		all[id] = b
 	}
 	return all
+}
+
+// lateAcknowledged is whether the incident was taken too late, "" where that is not known.
+func (w *witness) lateAcknowledged(i defendersim.Incident, b biIncident, severity string, now time.Time) string {
+	target := map[string]time.Duration{"high": time.Hour, "medium": 4 * time.Hour, "low": 24 * time.Hour}
+	d, ok := target[severity]
+	if !ok || i.Status == "redirected" {
+		return ""
+	}
+	late := now.After(i.Created.Add(d))
+	if b.AcknowledgedFrom != "" {
+		late = b.ToAcknowledge > d
+	}
+	if late && b.AcknowledgedFrom == "first_sync" {
+		return ""
+	}
+	return fmt.Sprint(late)
 }
 
 // earliest of those that are not zero.
@@ -187,6 +206,17 @@ func (w *witness) resolved(l *life) (time.Time, string) {
 		}
 	}
 	return l.resolved, l.resolvedFrom
+}
+
+// severityAt is the severity that the incident had at t, as far as it was seen.
+func (l *life) severityAt(t time.Time) string {
+	severity := l.first().Severity
+	for _, v := range l.versions {
+		if !v.LastUpdate.After(t) {
+			severity = v.Severity
+		}
+	}
+	return severity
 }
 
 // reopened is when the incident went from resolved to open.

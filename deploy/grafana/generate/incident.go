@@ -70,9 +70,9 @@ ORDER BY place`,
 }
 
 func speedByWeek() dashboard.Panel {
-	return lines(size{8, 8}, text{"Times to acknowledge and resolve", "Medians by the week in which incidents were created. The last weeks look faster than they are: what is still open is not in them."}, `
+	return lines(size{8, 8}, text{"Times to acknowledge and resolve", "Medians by the week in which incidents were created. The last weeks look faster than they are: what is still open is not in them, nor, of those to acknowledge, what had been taken before it was first seen."}, `
 SELECT date_trunc('week', created_date_time AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS time,
-  extract(epoch FROM percentile_cont(0.5) WITHIN GROUP (ORDER BY time_to_acknowledge)) AS "to acknowledge",
+  extract(epoch FROM percentile_cont(0.5) WITHIN GROUP (ORDER BY time_to_acknowledge) FILTER (WHERE acknowledged_from = 'history')) AS "to acknowledge",
   extract(epoch FROM percentile_cont(0.5) WITHIN GROUP (ORDER BY time_to_resolve)) AS "to resolve"
 FROM bi.incidents
 WHERE $__timeFilter(created_date_time)

@@ -79,9 +79,9 @@ WHERE $__timeFilter(changed_at)
 }
 
 func speedNumbers() dashboard.Panel {
-	return numbers(size{12, 4}, text{"How fast", "Of incidents created in the time range: medians to acknowledge and to resolve, and the slowest tenth to resolve. Those not dealt with yet are not in it."}, `
+	return numbers(size{12, 4}, text{"How fast", "Of incidents created in the time range: medians to acknowledge and to resolve, and the slowest tenth to resolve. Those not dealt with yet are not in it, nor, of those to acknowledge, what had been taken before it was first seen."}, `
 SELECT
-  extract(epoch FROM percentile_cont(0.5) WITHIN GROUP (ORDER BY time_to_acknowledge)) AS "median to acknowledge",
+  extract(epoch FROM percentile_cont(0.5) WITHIN GROUP (ORDER BY time_to_acknowledge) FILTER (WHERE acknowledged_from = 'history')) AS "median to acknowledge",
   extract(epoch FROM percentile_cont(0.5) WITHIN GROUP (ORDER BY time_to_resolve)) AS "median to resolve",
   extract(epoch FROM percentile_cont(0.9) WITHIN GROUP (ORDER BY time_to_resolve)) AS "slowest tenth"
 FROM bi.incidents
