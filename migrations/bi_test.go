@@ -127,3 +127,24 @@ func TestAttackTableGrowsAndShrinks(t *testing.T) {
 		t.Errorf("after: %q, want %q", got, want)
 	}
 }
+
+// TestDaysOfATenantWithoutIncidents: none is zero on each day since the stream begins,
+// and not nothing at all.
+func TestDaysOfATenantWithoutIncidents(t *testing.T) {
+	pool := connect(t, storetest.URL(t))
+	const world = `
+		INSERT INTO sync.checkpoints (tenant_id, stream, start_time, watermark, next_from, revision, window_width, passed_at, settled_until, rows, changed, updated_at)
+		VALUES ('` + tenant + `', 'incidents', now() - interval '9 days', now(), now(), 1, '0', now(), now() - interval '1 hour', 0, 0, now());
+		INSERT INTO sync.coverage (tenant_id, stream, from_time, to_time, rows, calls, verdict, recorded_at)
+		VALUES ('` + tenant + `', 'incidents', now() - interval '9 days', now(), 0, 1, 'complete', now())`
+	if _, err := pool.Exec(t.Context(), world); err != nil {
+		t.Fatal(err)
+	}
+	const days = `
+		SELECT concat_ws(' ', count(*), count(DISTINCT severity), count(DISTINCT day), sum(opened + resolved + reopened + backlog),
+			min(day) = ((now() - interval '9 days') AT TIME ZONE 'UTC')::date, max(day) = (now() AT TIME ZONE 'UTC')::date, bool_or(is_settled))
+		FROM bi.incident_daily`
+	if got := texts(t, pool, days); got[0] != "40 4 10 0 t t t" {
+		t.Errorf("%q", got)
+	}
+}

@@ -63,7 +63,7 @@ func (s *Store) IncidentFigures(ctx context.Context, tenantID string, since time
 		SELECT CASE WHEN i.severity IN ('high', 'medium', 'low', 'informational') THEN i.severity ELSE 'other' END,
 			count(*), coalesce(min(i.created_date_time), min(i.last_update_date_time))
 		FROM defender.incidents AS i
-		WHERE i.tenant_id = $1 AND i.status IN ('active', 'inProgress', 'awaitingAction') AND i.redirect_incident_id IS NULL
+		WHERE i.tenant_id = $1 AND i.status IS DISTINCT FROM 'resolved' AND i.status IS DISTINCT FROM 'redirected' AND i.redirect_incident_id IS NULL
 		GROUP BY 1
 		ORDER BY 1`
 	var byDay []IncidentDay
