@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -63,6 +64,9 @@ func (a *app) doctorCommand() *cobra.Command {
 		Args:  noArguments,
 		RunE: own(func(cmd *cobra.Command, _ []string) error {
 			r, err := a.examine(cmd.Context())
+			if err != nil && asJSON && r.failures() > 0 { // whoever reads it by machine is told by machine
+				return errors.Join(err, a.printReport(r, asJSON))
+			}
 			if err == nil {
 				r.OK = r.failures() == 0
 				err = a.printReport(r, asJSON)
@@ -79,17 +83,18 @@ func (a *app) doctorCommand() *cobra.Command {
 
 // examine makes all checks that can be made, in the order of the contract. Its
 // own error is that of a wrong configuration, without which there is nothing
-// to check.
+// more to check.
 func (a *app) examine(ctx context.Context) (*report, error) {
+	r := &report{}
 	c, err := a.config()
 	if err != nil {
-		return nil, err
+		r.fail("config", a.configPath, err, "correct it, and see `defendersync config check`")
+		return r, err
 	}
 	log, err := a.logger()
 	if err != nil {
-		return nil, err
+		return r, err
 	}
-	r := &report{}
 	r.ok("config", a.configPath, "%s", counted(len(c.Tenants), "tenant"))
 	db, dbErr := openDatabase(ctx, c, log)
 	if dbErr == nil {
